@@ -1,0 +1,36 @@
+"""The worker and its clock. Celery is only the doorbell: due work is rows in PostgreSQL, swept every few seconds."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clinicportal.settings")
+os.environ.setdefault("CLINICPORTAL_PROCESS", "worker")
+
+from celery import Celery
+from django.conf import settings
+
+app = Celery("clinicportal")
+app.conf.update(
+    broker_url=settings.REDIS_URL,
+    task_ignore_result=True,  # outcomes are rows
+    task_acks_late=True,
+    task_reject_on_worker_lost=False,  # a poison task would loop; the sweep finds the row again
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_soft_shutdown_timeout=5,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a broker that is away must not end the worker
+    broker_transport_options={
+        "visibility_timeout": 600,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 5,
+        "retry_on_timeout": True,
+    },
+    task_time_limit=300,
+    task_soft_time_limit=240,
+    timezone="UTC",
+    beat_schedule={
+        "sweep": {"task": "partners.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
+        "heartbeat": {"task": "clinicportal.tasks.heartbeat", "schedule": 15.0, "options": {"expires": 15}},
+    },
+)
+app.autodiscover_tasks(["clinicportal", "partners", "records"])

@@ -1,0 +1,73 @@
+"""The viewer: on whose behalf clinical rows are read in this transaction.
+
+PostgreSQL's row-level security reads two settings that hold for one transaction; without them there
+are no rows. In our own code a clinical query without a viewer is a mistake and raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection, transaction
+
+if TYPE_CHECKING:
+    from clinicportal.models import User
+
+_viewer: ContextVar[User | None] = ContextVar("viewer", default=None)
+
+
+class NoViewer(RuntimeError):
+    """A clinical query ran outside `viewing(user)`, or for somebody else than its viewer."""
+
+
+@contextmanager
+def viewing(user: User) -> Iterator[None]:
+    """Open the one transaction in which clinical rows can be read for `user`.
+
+    Read, write the audit event and leave; render afterwards, from memory. Does not nest.
+    """
+    if _viewer.get() is not None:
+        raise NoViewer("viewing() does not nest: a second viewer would see the first one's rows")
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('clinicportal.viewer', %s, true), set_config('clinicportal.organisation', %s, true)",
+                [str(user.pk) if user.mfa_proved else "", str(user.acting_for or "")],
+            )
+        token = _viewer.set(user)
+        try:
+            yield
+        finally:
+            _viewer.reset(token)
+
+
+def must_be_viewer(user: User) -> None:
+    """Raise NoViewer unless this transaction was opened for `user`."""
+    viewer = _viewer.get()
+    if viewer is None or viewer.pk != user.pk:
+        raise NoViewer("Read clinical rows inside `with viewing(user)`, for that user")
+
+
+CLINICAL_TABLES = (
+    "records_patient",
+    "records_patienttoken",
+    "records_patientlink",
+    "records_optout",
+    "records_membership",
+    "records_resource",
+    "records_alsoabout",
+    "records_resourceversion",
+    "records_rejection",
+)
+_clinical = re.compile(r'(?:FROM|JOIN|INTO|UPDATE)\s+"?(?:%s)\b' % "|".join(CLINICAL_TABLES), re.IGNORECASE)
+
+
+def refuse_without_viewer(execute: Callable, sql: str, params: Any, many: bool, context: dict) -> Any:
+    """A database wrapper for the web process: clinical tables are not even asked without a viewer."""
+    if _viewer.get() is None and _clinical.search(sql):
+        raise NoViewer("A clinical query ran without a viewer: open `with viewing(user)` around it")
+    return execute(sql, params, many, context)

@@ -1,0 +1,352 @@
+"""How a person outside comes to have access: organisation, sponsor, request, decision, job, invitation, guest."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from clinicportal.rules import IllegalTransition
+from records.models import Caseload, Grant, Organisation, classes_field, sections_field
+
+
+class Stateful(models.Model):
+    """A row with a `status` that moves along the model's TRANSITIONS and loses races politely."""
+
+    TRANSITIONS: dict[str, set[str]]
+
+    class Meta:
+        abstract = True
+
+    def move_to(self, status: str, **fields: Any) -> None:
+        """Change status and save `fields` in one write. Raises IllegalTransition when the table forbids
+        it, or when another process moved this row since it was read."""
+        if status not in self.TRANSITIONS[self.status]:
+            raise IllegalTransition(f"{self._meta.label_lower} {self.pk}: {self.status} -> {status}")
+        rows = type(self)._default_manager.filter(pk=self.pk, status=self.status)
+        if not rows.update(status=status, **fields):
+            raise IllegalTransition(f"{self._meta.label_lower} {self.pk} is no longer {self.status}")
+        self.refresh_from_db()
+
+
+# ---------------------------------------------------------------- the register
+
+
+class PartnerOrganisation(models.Model):
+    """Who the outsiders work for: the register entry of a `records.Organisation`."""
+
+    class Kind(models.TextChoices):
+        PRACTICE = "practice", _("GP practice")
+        HOSPITAL = "hospital", _("hospital")
+        NURSING_HOME = "nursing_home", _("nursing home")
+
+    organisation = models.OneToOneField(
+        Organisation, primary_key=True, on_delete=models.PROTECT, related_name="partner"
+    )
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    internal_sponsor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    usual_sections = sections_field()
+    usual_months = models.PositiveSmallIntegerField(default=12)
+
+    def __str__(self) -> str:
+        return self.organisation.name
+
+
+class Domain(models.Model):
+    """A mail domain of an organisation. One domain can serve several (a shared mail system); then it proves less."""
+
+    organisation = models.ForeignKey(PartnerOrganisation, on_delete=models.PROTECT, related_name="domains")
+    name = models.CharField(max_length=253)  # lower case, ASCII form
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "name"], name="domain_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdentityProvider(models.Model):
+    """An `idp` claim that guests of an organisation may come with, e.g. https://sts.windows.net/{home tenant}/."""
+
+    organisation = models.ForeignKey(PartnerOrganisation, on_delete=models.PROTECT, related_name="identity_providers")
+    issuer = models.CharField(max_length=300)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organisation", "issuer"], name="identity_provider_once")]
+
+    def __str__(self) -> str:
+        return self.issuer
+
+
+class SponsorQuerySet(models.QuerySet):
+    def active(self) -> Self:
+        return self.filter(ended_at=None)
+
+
+class Sponsor(models.Model):
+    """Someone at the partner who may ask for colleagues and answers for them."""
+
+    class Kind(models.TextChoices):
+        SPONSOR = "sponsor", _("sponsor")
+        DEPUTY = "deputy", _("deputy")
+
+    organisation = models.ForeignKey(PartnerOrganisation, on_delete=models.PROTECT, related_name="sponsors")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="sponsorships")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    objects = SponsorQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "user"], condition=Q(ended_at=None), name="sponsor_once_at_a_time"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.organisation}"
+
+
+# ---------------------------------------------------------------- request and decision
+
+
+class AccessRequest(Stateful):
+    """Who, which caseloads, what for, until when: the single source of truth for "why"."""
+
+    class Status(models.TextChoices):
+        IN_REVIEW = "in_review", _("Being checked")
+        NEEDS_INFO = "needs_info", _("A question for you")
+        APPROVED = "approved", _("Being set up")
+        FULFILLED = "fulfilled", _("Set up")
+        DECLINED = "declined", _("Declined")
+        WITHDRAWN = "withdrawn", _("Withdrawn")
+        LAPSED = "lapsed", _("Lapsed")
+        ENDED = "ended", _("Ended")
+
+    TRANSITIONS = {
+        Status.IN_REVIEW: {Status.NEEDS_INFO, Status.APPROVED, Status.DECLINED, Status.WITHDRAWN, Status.LAPSED},
+        Status.NEEDS_INFO: {Status.IN_REVIEW, Status.WITHDRAWN, Status.LAPSED, Status.DECLINED},
+        Status.APPROVED: {Status.FULFILLED, Status.ENDED},
+        Status.FULFILLED: {Status.ENDED},
+        Status.DECLINED: set(),
+        Status.WITHDRAWN: set(),
+        Status.LAPSED: set(),
+        Status.ENDED: set(),
+    }
+    LIVE = [Status.IN_REVIEW, Status.NEEDS_INFO, Status.APPROVED, Status.FULFILLED]
+
+    id = models.BigAutoField(primary_key=True)
+    organisation = models.ForeignKey(PartnerOrganisation, on_delete=models.PROTECT, related_name="requests")
+    sponsor = models.ForeignKey(Sponsor, on_delete=models.PROTECT, related_name="requests")
+    email = models.EmailField()  # as typed
+    address = models.EmailField()  # canonical: what we compare
+    first_name = models.CharField(max_length=100)
+    last_name = models.CharField(max_length=100)
+    caseloads = models.ManyToManyField(Caseload, related_name="+")
+    sections = sections_field()
+    classes = classes_field()
+    why = models.CharField(max_length=300)
+    ends_at = models.DateTimeField()  # exclusive
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.IN_REVIEW)
+    question = models.TextField(blank=True)
+    answer = models.TextField(blank=True)
+    asked_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "address"],
+                condition=Q(status__in=["in_review", "needs_info", "approved", "fulfilled"]),
+                name="one_live_request_for_a_person",
+            )
+        ]
+        ordering = ["asked_at"]
+
+    def __str__(self) -> str:
+        return f"request {self.pk}"
+
+    @property
+    def person_name(self) -> str:
+        return f"{self.first_name} {self.last_name}"
+
+
+class Decision(models.Model):
+    """One approver's answer to a request."""
+
+    class Kind(models.TextChoices):
+        APPROVED = "approved", _("Approved")
+        DECLINED = "declined", _("Declined")
+        QUESTION = "question", _("Asked a question")
+
+    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="decisions")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=40, blank=True)  # code, see decisions.REASONS
+    note_to_sponsor = models.TextField(blank=True)
+    note_for_colleagues = models.TextField(blank=True)
+    decided_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["decided_at"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.request_id}"
+
+
+# ---------------------------------------------------------------- the guest and the door
+
+
+class Guest(models.Model):
+    """A person outside: the account here, and what we know of their object in our directory.
+
+    The account's `tenant_id` and `object_id` are empty until the directory has the person. Only a token with
+    that pair *and* an allowed `idp` (or, for one-time passcodes, the invited address) is this person.
+    """
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.PROTECT)
+    address = models.EmailField(unique=True)  # canonical invited address; shown, compared on asking, never admits
+    created_by_us = models.BooleanField(default=False)
+    redeemed_at = models.DateTimeField(null=True)
+    identity_provider = models.CharField(max_length=300, blank=True)  # as the first accepted token said
+
+    def __str__(self) -> str:
+        return f"guest {self.pk}"
+
+
+class RequestGrant(models.Model):
+    """The grants that a request led to: one for each caseload."""
+
+    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="given")
+    grant = models.OneToOneField(Grant, on_delete=models.PROTECT, related_name="request")
+
+    def __str__(self) -> str:
+        return f"{self.request_id} gave {self.grant_id}"
+
+
+class ProvisioningJob(Stateful):
+    """The saved, resumable work in the directory for one approved request."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", _("Being set up")
+        DONE = "done", _("Set up")
+        NEEDS_HELP = "needs_help", _("Needs help")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    TRANSITIONS = {
+        Status.RUNNING: {Status.DONE, Status.NEEDS_HELP, Status.CANCELLED},
+        Status.NEEDS_HELP: {Status.RUNNING, Status.CANCELLED},
+        Status.DONE: set(),
+        Status.CANCELLED: set(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="job")
+    guest = models.ForeignKey(Guest, on_delete=models.PROTECT, related_name="jobs")
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.RUNNING)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"job {self.pk}"
+
+
+class StepQuerySet(models.QuerySet):
+    def due(self) -> Self:
+        """Waiting steps whose time has come and that no worker holds."""
+        return self.filter(
+            Q(leased_until=None) | Q(leased_until__lt=Now()),
+            state=Step.State.WAITING,
+            due_at__lte=Now(),
+            job__status=ProvisioningJob.Status.RUNNING,
+        )
+
+
+class Step(models.Model):
+    """One call to the directory (or the mail server), with its lease. Only the first unfinished step of a job is due."""
+
+    class Kind(models.TextChoices):
+        LOOK_UP = "look_up", _("Looked in our directory")
+        INVITE = "invite", _("Made the invitation, without sending it")
+        AWAIT_VISIBLE = "await_visible", _("The directory knows the person")
+        JOIN_GROUP = "join_group", _("Added to the access group")
+        VERIFY = "verify", _("Checked all of it once more")
+        MAIL = "mail", _("Wrote to the person. The mail goes last")
+
+    class State(models.TextChoices):
+        LATER = "later", _("later")  # an earlier step is not finished
+        WAITING = "waiting", _("waiting")  # due at `due_at`, or leased
+        DONE = "done", _("done")
+        PARKED = "parked", _("needs help")
+
+    job = models.ForeignKey(ProvisioningJob, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.LATER)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(db_default=Now())
+    leased_until = models.DateTimeField(null=True)
+    first_tried_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    last_code = models.CharField(max_length=100, blank=True)
+
+    objects = StepQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "position"], name="step_position_once")]
+        indexes = [models.Index(fields=["due_at"], condition=Q(state="waiting"), name="step_due")]
+        ordering = ["position"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.job_id}"
+
+
+class Invitation(Stateful):
+    """Our mail and link to one person, and the Graph invitation behind it."""
+
+    class Status(models.TextChoices):
+        NOT_SENT = "not_sent", _("Not sent yet")
+        SENT = "sent", _("Sent")
+        OPENED = "opened", _("Opened")
+        COMPLETED = "completed", _("Signed in")
+        WRONG_ACCOUNT = "wrong_account", _("Signed in with another account")
+        DECLINED = "declined", _("Declined by the person")
+        EXPIRED = "expired", _("Expired")
+        REVOKED = "revoked", _("Withdrawn")
+
+    TRANSITIONS = {
+        Status.NOT_SENT: {Status.SENT, Status.REVOKED, Status.COMPLETED},
+        Status.SENT: {Status.OPENED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED},
+        Status.OPENED: {Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED},
+        Status.WRONG_ACCOUNT: {Status.COMPLETED, Status.REVOKED, Status.SENT},
+        Status.EXPIRED: {Status.SENT, Status.COMPLETED, Status.REVOKED},
+        Status.COMPLETED: {Status.REVOKED},
+        Status.DECLINED: set(),
+        Status.REVOKED: set(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="invitation")
+    guest = models.ForeignKey(Guest, on_delete=models.PROTECT, related_name="invitations")
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.NOT_SENT)
+    generation = models.PositiveSmallIntegerField(default=1)  # only the newest link works
+    redeem_url = models.BinaryField(null=True)  # encrypted: whoever has it can redeem
+    sent_at = models.DateTimeField(null=True)
+    opened_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"invitation {self.pk}"
+
+    @property
+    def message_id(self) -> str:
+        """One mail has one Message-ID: a second delivery says the same."""
+        return f"<{self.pk}.{self.generation}@clinicportal>"

@@ -1,0 +1,30 @@
+from django.apps import AppConfig
+
+from clinicportal.privileges import FULL, NOTHING, READ, WRITE
+
+
+class RecordsConfig(AppConfig):
+    name = "records"
+
+    # table: (web, worker, auditor). Web only reads what is clinical, and that behind row-level security.
+    privileges = {
+        "records_facility": (READ, WRITE, NOTHING),
+        "records_source": (READ, WRITE, NOTHING),
+        "records_organisation": (WRITE, WRITE, READ),
+        "records_agreement": (WRITE, WRITE, NOTHING),
+        "records_agreement_facilities": (FULL, FULL, NOTHING),
+        "records_suspension": (WRITE, WRITE, NOTHING),
+        "records_caseload": (WRITE, WRITE, NOTHING),
+        "records_grant": (WRITE, WRITE, NOTHING),
+        "records_grant_in_force": (READ, NOTHING, NOTHING),
+        "records_patient": (READ, FULL, NOTHING),
+        "records_patienttoken": (READ, FULL, NOTHING),
+        "records_patientlink": (READ, FULL, NOTHING),
+        "records_optout": (READ, FULL, NOTHING),
+        "records_membership": (READ, FULL, NOTHING),
+        "records_resource": (READ, FULL, NOTHING),
+        "records_alsoabout": (READ, FULL, NOTHING),
+        "records_resourceversion": (READ, FULL, NOTHING),
+        "records_import": (READ, WRITE, NOTHING),
+        "records_rejection": (NOTHING, FULL, NOTHING),
+    }

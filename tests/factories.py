@@ -1,0 +1,119 @@
+"""Rows for tests, written by the role that writes them in production."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from clinicportal.models import Terms, TermsAcceptance, User
+from records.models import (
+    Agreement,
+    Caseload,
+    Facility,
+    Grant,
+    Membership,
+    Organisation,
+    Patient,
+    Resource,
+    Section,
+    Source,
+)
+
+WORKER = "worker"
+YEAR = timedelta(days=365)
+
+
+def days(number: float) -> Any:
+    """A time `number` days from now."""
+    return timezone.now() + timedelta(days=number)
+
+
+def make_user(name: str = "Practice Nurse", *, accepts_terms: bool = True, **fields: Any) -> User:
+    fields = {"tenant_id": uuid.uuid4(), "object_id": uuid.uuid4(), **fields}
+    user = User.objects.create(display_name=name, **fields)
+    if accepts_terms:
+        TermsAcceptance.objects.create(user=user, terms=Terms.objects.get(version=1))
+    return user
+
+
+def signed_in(user: User, organisation: Organisation | None, *, mfa: bool = True) -> User:
+    """`user` as the session middleware would present them."""
+    user.acting_for = organisation and organisation.pk
+    user.mfa_proved = mfa
+    return user
+
+
+def make_facility(name: str = "Main site") -> Facility:
+    return Facility.objects.using(WORKER).create(name=name)
+
+
+def make_source(facility: Facility, name: str = "main") -> Source:
+    return Source.objects.using(WORKER).create(name=name, facility=facility, mrn_system="urn:test:mrn")
+
+
+def make_organisation(name: str = "Partner B") -> Organisation:
+    return Organisation.objects.using(WORKER).create(name=name)
+
+
+def make_agreement(organisation: Organisation, *facilities: Facility, **fields: Any) -> Agreement:
+    fields = {"sections": Section.values, "starts_at": days(-30), "ends_at": days(365), **fields}
+    agreement = Agreement.objects.using(WORKER).create(organisation=organisation, **fields)
+    agreement.facilities.set(facilities)
+    return agreement
+
+
+def make_patient(source: Source, family: str = "Testpatient", given: str = "Alpha", **fields: Any) -> Patient:
+    fields = {"fhir_id": uuid.uuid4().hex, **fields}
+    return Patient.objects.using(WORKER).create(
+        id=uuid.uuid4(), source=source, family=family, given=given, sort_name=f"{family} {given}".lower(), **fields
+    )
+
+
+def make_caseload(organisation: Organisation, facility: Facility, *patients: Patient, name: str = "") -> Caseload:
+    caseload = Caseload.objects.using(WORKER).create(
+        organisation=organisation, facility=facility, name=name or f"Shared care, {facility.name}"
+    )
+    for patient in patients:
+        make_membership(caseload, patient)
+    return caseload
+
+
+def make_membership(caseload: Caseload, patient: Patient, **fields: Any) -> Membership:
+    fields = {"basis": Membership.Basis.REGISTRATION, "starts_at": days(-10), **fields}
+    return Membership.objects.using(WORKER).create(caseload=caseload, patient=patient, **fields)
+
+
+def make_grant(guest: User, caseload: Caseload | None = None, **fields: Any) -> Grant:
+    fields = {
+        "sections": [Section.DEMOGRAPHICS, Section.PROBLEMS, Section.RESULTS],
+        "starts_at": days(-1),
+        "ends_at": days(90),
+        "given_by": "an approver",
+        **fields,
+    }
+    organisation = fields.pop("organisation", None) or (caseload and caseload.organisation)
+    return Grant.objects.using(WORKER).create(guest=guest, organisation=organisation, caseload=caseload, **fields)
+
+
+def make_resource(patient: Patient, section: str | None = Section.PROBLEMS, type: str = "Condition", **fields: Any):
+    """A resource of `patient`; `body` is its FHIR text as a dict."""
+    key = uuid.uuid4()
+    body = {"resourceType": type, "id": key.hex, **fields.pop("body", {})}
+    raw = json.dumps(body)
+    fields = {"facility": patient.source.facility, "label": "A thing", "time": days(-5), **fields}
+    return Resource.objects.using(WORKER).create(
+        id=key,
+        source=patient.source,
+        type=type,
+        fhir_id=key.hex,
+        patient=patient,
+        section=section,
+        digest=hashlib.sha256(raw.encode()).digest(),
+        raw=raw,
+        **fields,
+    )

@@ -1,0 +1,269 @@
+"""Who may see what: one table of changes, asked of the queryset and of PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import ProgrammingError, connection, connections
+
+from clinicportal.models import Terms, TermsAcceptance, User
+from clinicportal.viewing import CLINICAL_TABLES, NoViewer, viewing
+from records.models import (
+    AlsoAbout,
+    Grant,
+    Membership,
+    OptOut,
+    Patient,
+    Resource,
+    Suspension,
+)
+from tests import factories as make
+
+WORKER = "worker"
+
+
+@pytest.fixture
+def resource(patient: Patient, grant: Grant) -> Resource:
+    return make.make_resource(patient)
+
+
+WALLED = ("patient", "resource", "membership", "optout", "alsoabout")
+
+
+def row_security(verb: str) -> None:
+    with connections["owner"].cursor() as cursor:
+        for table in WALLED:
+            cursor.execute(f"ALTER TABLE records_{table} {verb} ROW LEVEL SECURITY")
+
+
+def seen_through_queryset(user: User, resource: Resource) -> tuple[bool, bool]:
+    """Whether `visible_to` alone shows (patient, resource): the wall is down."""
+    row_security("DISABLE")
+    try:
+        with viewing(user):
+            patients, resources = Patient.objects.visible_to(user), Resource.objects.visible_to(user)
+            return patients.filter(pk=resource.patient_id).exists(), resources.filter(pk=resource.pk).exists()
+    finally:
+        row_security("ENABLE")
+
+
+def seen_through_wall(user: User, resource: Resource) -> tuple[bool, bool]:
+    """Whether PostgreSQL alone shows (patient, resource): the query forgot `visible_to`."""
+    with viewing(user):
+        return Patient.objects.filter(pk=resource.patient_id).exists(), Resource.objects.filter(pk=resource.pk).exists()
+
+
+WALLS = pytest.mark.parametrize("seen", [seen_through_queryset, seen_through_wall])
+
+
+def save(thing, **fields) -> None:
+    type(thing).objects.using(WORKER).filter(pk=thing.pk).update(**fields)
+
+
+def suspend(**target) -> None:
+    Suspension.objects.using(WORKER).create(reason=Suspension.Reason.SECURITY, **target)
+
+
+def another_facility(c) -> None:
+    c.agreement.facilities.set([make.make_facility("North site")])
+
+
+def about_a_stranger(c) -> None:
+    AlsoAbout.objects.using(WORKER).create(resource=c.resource, patient=make.make_patient(c.source, family="Other"))
+
+
+def about_another_who_opted_out(c) -> None:
+    other = make.make_patient(c.source, family="Other")
+    make.make_membership(c.caseload, other)
+    AlsoAbout.objects.using(WORKER).create(resource=c.resource, patient=other)
+    OptOut.objects.using(WORKER).create(patient=other)
+
+
+def two_grants_that_only_together_allow_it(c) -> None:
+    """One grant has the section, another the class: they must not add up."""
+    save(c.resource, section="results", classes=["hiv"])
+    save(c.agreement, classes=["hiv"])
+    save(c.grant, sections=["demographics", "results"], classes=[])
+    make.make_grant(c.guest, c.caseload, sections=["demographics", "problems"], classes=["hiv"])
+
+
+def two_agreements_that_only_together_allow_it(c) -> None:
+    save(c.resource, classes=["hiv"])
+    save(c.grant, classes=["hiv"])
+    make.make_agreement(c.organisation, make.make_facility("North site"), classes=["hiv"])
+
+
+def the_patient_needs_a_class(c) -> None:
+    save(c.patient, classes=["mental_health"])
+
+
+NOTHING, BOTH, PATIENT_ONLY, RESOURCE_ONLY = (False, False), (True, True), (True, False), (False, True)
+
+CASES = {
+    "as it is": (lambda c: None, BOTH),
+    "account inactive": (lambda c: User.objects.filter(pk=c.guest.pk).update(is_active=False), NOTHING),
+    "terms not accepted": (
+        lambda c: TermsAcceptance.objects.using("owner").filter(user=c.guest).delete(),
+        NOTHING,
+    ),
+    "newer terms published": (lambda c: c.publish_terms(), NOTHING),
+    "no second factor": (lambda c: setattr(c.guest, "mfa_proved", False), NOTHING),
+    "no organisation chosen": (lambda c: setattr(c.guest, "acting_for", None), NOTHING),
+    "another organisation chosen": (
+        lambda c: setattr(c.guest, "acting_for", make.make_organisation("Partner C").pk),
+        NOTHING,
+    ),
+    "person suspended": (lambda c: suspend(user=c.guest), NOTHING),
+    "organisation suspended": (lambda c: suspend(organisation=c.organisation), NOTHING),
+    "grant suspended": (lambda c: suspend(grant=c.grant), NOTHING),
+    "suspension lifted": (
+        lambda c: Suspension.objects.using(WORKER).create(grant=c.grant, reason="drift", lifted_at=make.days(0)),
+        BOTH,
+    ),
+    "grant ended": (lambda c: save(c.grant, ended_at=make.days(0)), NOTHING),
+    "grant not begun": (lambda c: save(c.grant, starts_at=make.days(1)), NOTHING),
+    "grant over": (lambda c: save(c.grant, ends_at=make.days(-0.1)), NOTHING),
+    "agreement over": (lambda c: save(c.agreement, ends_at=make.days(-0.1)), NOTHING),
+    "agreement not begun": (lambda c: save(c.agreement, starts_at=make.days(1)), NOTHING),
+    "agreement lacks the facility": (another_facility, NOTHING),
+    "agreement lacks the section": (lambda c: save(c.agreement, sections=["demographics", "results"]), PATIENT_ONLY),
+    "agreement lacks demographics": (lambda c: save(c.agreement, sections=["problems"]), RESOURCE_ONLY),
+    "grant lacks the section": (lambda c: save(c.grant, sections=["demographics", "results"]), PATIENT_ONLY),
+    "no section at all": (lambda c: save(c.resource, section=None), PATIENT_ONLY),
+    "class not granted": (lambda c: save(c.resource, classes=["hiv"]), PATIENT_ONLY),
+    "class granted, not agreed": (
+        lambda c: (save(c.resource, classes=["hiv"]), save(c.grant, classes=["hiv"])),
+        PATIENT_ONLY,
+    ),
+    "class agreed, not granted": (
+        lambda c: (save(c.resource, classes=["hiv"]), save(c.agreement, classes=["hiv"])),
+        PATIENT_ONLY,
+    ),
+    "class granted and agreed": (
+        lambda c: (save(c.resource, classes=["hiv"]), save(c.grant, classes=["hiv"]), save(c.agreement, classes=["hiv"])),
+        BOTH,
+    ),
+    "one of two classes granted": (
+        lambda c: (
+            save(c.resource, classes=["hiv", "genetic"]),
+            save(c.grant, classes=["hiv"]),
+            save(c.agreement, classes=["hiv", "genetic"]),
+        ),
+        PATIENT_ONLY,
+    ),
+    "restricted without a reason": (lambda c: save(c.resource, classes=["restricted"]), PATIENT_ONLY),
+    "unknown label": (lambda c: save(c.resource, classes=["unknown"]), PATIENT_ONLY),
+    "patient's class not granted": (the_patient_needs_a_class, RESOURCE_ONLY),
+    "grants don't add up": (two_grants_that_only_together_allow_it, PATIENT_ONLY),
+    "agreements don't add up": (two_agreements_that_only_together_allow_it, PATIENT_ONLY),
+    "membership over": (lambda c: Membership.objects.using(WORKER).update(ends_at=make.days(-0.1)), NOTHING),
+    "membership not begun": (lambda c: Membership.objects.using(WORKER).update(starts_at=make.days(1)), NOTHING),
+    "membership gone": (lambda c: Membership.objects.using(WORKER).all().delete(), NOTHING),
+    "named patient": (
+        lambda c: save(c.grant, caseload=None, patient=c.patient) or Membership.objects.using(WORKER).all().delete(),
+        BOTH,
+    ),
+    "opt-out for all": (lambda c: OptOut.objects.using(WORKER).create(patient=c.patient), NOTHING),
+    "opt-out for this organisation": (
+        lambda c: OptOut.objects.using(WORKER).create(patient=c.patient, organisation=c.organisation),
+        NOTHING,
+    ),
+    "opt-out for another organisation": (
+        lambda c: OptOut.objects.using(WORKER).create(
+            patient=c.patient, organisation=make.make_organisation("Partner C")
+        ),
+        BOTH,
+    ),
+    "opt-out over": (
+        lambda c: OptOut.objects.using(WORKER).create(
+            patient=c.patient, starts_at=make.days(-9), ends_at=make.days(-1)
+        ),
+        BOTH,
+    ),
+    "also about a stranger": (about_a_stranger, PATIENT_ONLY),
+    "also about one who opted out": (about_another_who_opted_out, PATIENT_ONLY),
+    "tombstoned": (lambda c: save(c.resource, tombstoned_at=make.days(0)), PATIENT_ONLY),
+}
+
+
+@pytest.fixture
+def c(guest, grant, agreement, caseload, patient, resource, source, organisation):
+    """Everything that a change may touch, under short names."""
+
+    class Cast:
+        pass
+
+    cast = Cast()
+    vars(cast).update(
+        guest=guest, grant=grant, agreement=agreement, caseload=caseload, patient=patient,
+        resource=resource, source=source, organisation=organisation,
+    )  # fmt: skip
+    cast.publish_terms = lambda: Terms.objects.using(WORKER).create(version=2, published_at=make.days(-0.1))
+    return cast
+
+
+@WALLS
+@pytest.mark.parametrize("case", CASES)
+def test_a_guest_sees_exactly_what_one_grant_allows(c, case, seen):
+    change, expected = CASES[case]
+    change(c)
+    facts = c.guest.acting_for, c.guest.mfa_proved
+    viewer = User.objects.get(pk=c.guest.pk)  # as the next request would load them
+    viewer.acting_for, viewer.mfa_proved = facts
+    assert seen(viewer, c.resource) == expected
+
+
+@WALLS
+def test_staff_see_no_patient(c, seen):
+    staff = make.signed_in(make.make_user("Operator", staff_roles=["operator", "approver"]), c.organisation)
+    assert seen(staff, c.resource) == NOTHING
+
+
+def test_a_clinical_query_without_a_viewer_raises(c):
+    with pytest.raises(NoViewer):
+        Patient.objects.filter(pk=c.patient.pk).exists()
+    with pytest.raises(NoViewer):
+        Patient.objects.visible_to(c.guest).exists()
+
+
+def test_rows_are_not_readable_for_somebody_else_than_the_viewer(c, outsider):
+    with viewing(outsider), pytest.raises(NoViewer):
+        Patient.objects.visible_to(c.guest).exists()
+
+
+def test_the_viewer_ends_with_the_transaction(c):
+    with viewing(c.guest):
+        assert Patient.objects.count() == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nullif(current_setting('clinicportal.viewer', true), '')")
+        assert cursor.fetchone()[0] is None
+
+
+def test_every_clinical_table_is_walled_and_forced(db):
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(
+            """SELECT relname FROM pg_class WHERE relkind = 'r' AND relname = ANY(%s)
+               AND NOT (relrowsecurity AND relforcerowsecurity)""",
+            [list(CLINICAL_TABLES)],
+        )
+        assert cursor.fetchall() == []
+        cursor.execute(
+            """SELECT conrelid::regclass::text FROM pg_constraint
+               WHERE contype = 'f' AND confrelid IN ('records_patient'::regclass, 'records_resource'::regclass)"""
+        )
+        hanging = {name for (name,) in cursor.fetchall()}
+    assert hanging - {"records_grant"} <= set(CLINICAL_TABLES), "a table about patients is not behind the wall"
+
+
+def test_web_may_not_write_records(c):
+    with viewing(c.guest), pytest.raises(ProgrammingError):
+        Patient.objects.filter(pk=c.patient.pk).update(family="Changed")
+
+
+def test_web_runs_as_a_role_that_the_wall_binds(db):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper, rolbypassrls, current_user FROM pg_roles WHERE rolname = current_user")
+        assert cursor.fetchone() == (False, False, "clinicportal_web")
+
+
+def test_the_size_of_a_caseload_is_a_number_and_nothing_else(c):
+    assert c.caseload.size() == 1

@@ -1,5 +1,6 @@
 """Where one machine keeps its local data, and the rules for who may enter there."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -54,32 +55,29 @@ class Paths:
         self.run.mkdir(mode=mode, exist_ok=True)
         self.logs.mkdir(mode=0o700, exist_ok=True)
 
-    def socket_directory(self, name: str, owner: int) -> Path:
-        """Return a private folder, owned by user id `owner`, whose path is short enough for a socket.
+    def sockets(self, name: str) -> Path:
+        """Return the folder for a server's socket: in `.data/run`, or where that path would be too long, a short one.
 
-        A checkout deep in the file system gets a folder in the machine's temporary one instead.
+        Always the same for the same data folder, so that an address is known before its server runs.
         """
         wanted = self.run / name
         if len(os.fsencode(wanted)) <= LONGEST_SOCKET_DIRECTORY:
-            wanted.mkdir(mode=0o700, exist_ok=True)
-            hand_over(wanted, owner)
             return wanted
-        return self._short_directory(name, owner)
-
-    def _short_directory(self, name: str, owner: int) -> Path:
-        # The same name each time, so that a restart cleans up after a crash; but that name can be guessed, so a
-        # folder somebody else put there is not used.
         mark = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:10]
-        short = Path(tempfile.gettempdir()) / f"clinicportal-{os.geteuid()}-{mark}-{name}"
-        try:
-            short.mkdir(mode=0o700)
-            hand_over(short, owner)
-        except FileExistsError:
-            found = short.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o077:
-                short = Path(tempfile.mkdtemp(prefix="clinicportal-"))
-                hand_over(short, owner)
-        return short
+        return Path(tempfile.gettempdir()) / f"clinicportal-{os.geteuid()}-{mark}-{name}"
+
+
+def make_private(folder: Path, owner: int) -> None:
+    """Make `folder` exist, owned by user id `owner` and closed to others.
+
+    Raises PermissionError for one that somebody else made first: in a shared temporary folder its name can be guessed.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()) or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not a private folder of ours: remove it.")
+    hand_over(folder, owner)
 
 
 def hand_over(path: Path, owner: int) -> None:

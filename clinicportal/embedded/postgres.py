@@ -15,7 +15,7 @@ from clinicportal import roles
 from clinicportal.embedded import binaries
 from clinicportal.embedded.account import Account, CannotRunServers, preparation
 from clinicportal.embedded.children import Child
-from clinicportal.embedded.paths import Paths, hand_over
+from clinicportal.embedded.paths import Paths, hand_over, make_private
 
 SUPERUSER = "postgres"
 SOCKET_PORT = 5432  # only a part of the socket's name
@@ -35,19 +35,21 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Postgres:
-    """The cluster in `.data/postgres`, listening in `sockets` and, when `port` is set, on 127.0.0.1."""
+    """The cluster in `.data/postgres`, listening in a private folder and, when `port` is set, on 127.0.0.1."""
 
     paths: Paths
-    account: Account
     passwords: dict[str, str]
-    sockets: Path
     port: int | None = None
+
+    @property
+    def sockets(self) -> Path:
+        return self.paths.sockets("postgres")
 
     @property
     def cluster(self) -> Path:
         return self.paths.data / "postgres"
 
-    def child(self) -> Child:
+    def child(self, account: Account) -> Child:
         """Return the server, not yet started. SIGINT is its fast shutdown: clients are sent away, data is safe."""
         return Child(
             name="postgres",
@@ -55,7 +57,7 @@ class Postgres:
             log=self.paths.log("postgres"),
             lock=self.paths.run / "postgres.lock",
             cwd=self.cluster,
-            account=self.account,
+            account=account,
             stop_signal=signal.SIGINT,
             death_signal=signal.SIGINT,
             stop_timeout=15,
@@ -69,22 +71,23 @@ class Postgres:
             options["listen_addresses"] = "127.0.0.1"
         return [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
 
-    def initialise(self) -> None:
+    def initialise(self, account: Account) -> None:
         """Make the cluster, unless there is one. One that was interrupted half-way is not taken for whole."""
+        make_private(self.sockets, account.uid)
         if (self.cluster / "PG_VERSION").exists():
             return
         partial = self.cluster.with_name("postgres.new")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
-        hand_over(partial, self.account.uid)
+        hand_over(partial, account.uid)
         with tempfile.NamedTemporaryFile("w", dir=self.sockets, prefix="pw-") as password:
             password.write(self.passwords["postgres"])
             password.flush()
-            hand_over(Path(password.name), self.account.uid)
-            self._initdb(partial, password.name)
+            hand_over(Path(password.name), account.uid)
+            self._initdb(partial, password.name, account)
         partial.replace(self.cluster)
 
-    def _initdb(self, target: Path, password_file: str) -> None:
+    def _initdb(self, target: Path, password_file: str, account: Account) -> None:
         command = [str(binaries.postgres("initdb")), "--pgdata", str(target), "--username", SUPERUSER]
         command += ["--pwfile", password_file, "--auth", "scram-sha-256", "--encoding", "UTF8", "--data-checksums"]
         command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"]
@@ -95,12 +98,12 @@ class Postgres:
             check=False,
             cwd=target,
             start_new_session=True,
-            preexec_fn=preparation(self.account, signal.SIGKILL),
+            preexec_fn=preparation(account, signal.SIGKILL),
         )
         if done.returncode != 0:
             raise CannotRunServers(f"PostgreSQL could not make its cluster in {target}:\n{done.stderr.strip()}")
 
-    def adopt_superuser_password(self) -> None:
+    def adopt_superuser_password(self, account: Account) -> None:
         """Set the superuser's password to the one we have, in single-user mode (secrets.json was lost)."""
         statement = f"ALTER ROLE {SUPERUSER} PASSWORD {roles.literal(self.passwords['postgres'])}\n"
         subprocess.run(  # noqa: S603
@@ -111,7 +114,7 @@ class Postgres:
             check=True,
             cwd=self.cluster,
             start_new_session=True,
-            preexec_fn=preparation(self.account, signal.SIGKILL),
+            preexec_fn=preparation(account, signal.SIGKILL),
         )
 
     def arrange_roles(self) -> None:

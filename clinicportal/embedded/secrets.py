@@ -5,11 +5,22 @@ import os
 import secrets
 from pathlib import Path
 
+from clinicportal.embedded.locks import Lock
+
 NAMES = ("postgres", "owner", "web", "worker", "auditor", "backup", "valkey")
 
 
 def load(path: Path) -> dict[str, str]:
     """Return the passwords by name, making those that are missing."""
+    alone = Lock(path.with_name("secrets.lock"))
+    alone.acquire(timeout=None)
+    try:
+        return _load(path)
+    finally:
+        alone.release()
+
+
+def _load(path: Path) -> dict[str, str]:
     found = json.loads(path.read_text()) if path.exists() else {}
     if not all(found.get(name) for name in NAMES):
         found = {name: found.get(name) or secrets.token_urlsafe(24) for name in NAMES}

@@ -1,12 +1,13 @@
 """The embedded servers of one data folder, as a set: which are needed, where they answer."""
 
 import os
+import shutil
 from dataclasses import dataclass
 
 import psycopg
 
 from clinicportal.embedded import binaries, secrets
-from clinicportal.embedded.account import CannotRunServers, server_account
+from clinicportal.embedded.account import Account, CannotRunServers, server_account
 from clinicportal.embedded.children import Child, rotate
 from clinicportal.embedded.paths import Paths
 from clinicportal.embedded.postgres import Postgres
@@ -18,46 +19,45 @@ from clinicportal.embedded.valkey import Valkey
 class Servers:
     """PostgreSQL and Valkey, each only when no address of another one is set."""
 
+    paths: Paths
     postgres: Postgres | None
     valkey: Valkey | None
 
     @classmethod
     def needed(cls, paths: Paths) -> "Servers":
-        """Prepare what is needed here: folders, passwords, account. Starts nothing."""
-        paths.create()
+        """Return those needed here. Starts nothing, but makes the passwords, so that the addresses are known."""
         wants_postgres, wants_valkey = "DATABASE_URL" not in os.environ, "REDIS_URL" not in os.environ
         if not (wants_postgres or wants_valkey):
-            return cls(None, None)
-        programs = [binaries.postgres()] if wants_postgres else []
-        programs += [binaries.valkey()] if wants_valkey else []
-        account = server_account([*programs, paths.data / "postgres"])
+            return cls(paths, None, None)
+        paths.create()
         passwords = secrets.load(paths.secrets)
-        postgres = valkey = None
-        if wants_postgres:
-            sockets = paths.socket_directory("postgres", account.uid)
-            postgres = Postgres(paths, account, passwords, sockets, _tcp_port())
-        if wants_valkey:
-            valkey = Valkey(paths, account, passwords, paths.socket_directory("valkey", account.uid))
-        return cls(postgres, valkey)
+        return cls(
+            paths,
+            Postgres(paths, passwords, _tcp_port()) if wants_postgres else None,
+            Valkey(paths, passwords) if wants_valkey else None,
+        )
 
     def start(self) -> list[Child]:
         """Start them, wait until they answer and arrange the roles; return them. Raises CannotRunServers."""
+        programs = [binaries.postgres()] if self.postgres else []
+        programs += [binaries.valkey()] if self.valkey else []
+        account = server_account([*programs, self.paths.data / "postgres"])
         children: list[Child] = []
         try:
             for server in (self.postgres, self.valkey):
                 if server is not None:
-                    server.initialise()
-                    children.append(server.child())
+                    server.initialise(account)
+                    children.append(server.child(account))
                     _started(children[-1])
             if self.postgres is not None:
-                self._arrange_roles(self.postgres, children[0])
+                self._arrange_roles(self.postgres, children[0], account)
         except BaseException:
             for child in children:
                 child.stop()
             raise
         return children
 
-    def _arrange_roles(self, postgres: Postgres, child: Child) -> None:
+    def _arrange_roles(self, postgres: Postgres, child: Child, account: Account) -> None:
         try:
             postgres.arrange_roles()
         except psycopg.OperationalError as error:
@@ -65,9 +65,15 @@ class Servers:
                 raise
             # secrets.json was lost and made anew; the cluster is ours, so it learns the new password.
             child.stop()
-            postgres.adopt_superuser_password()
+            postgres.adopt_superuser_password(account)
             _started(child)
             postgres.arrange_roles()
+
+    def clean_up(self) -> None:
+        """Remove the folders for sockets that are not in the data folder. To be called when they have stopped."""
+        for server in (self.postgres, self.valkey):
+            if server is not None and server.sockets.parent != self.paths.run:
+                shutil.rmtree(server.sockets, ignore_errors=True)
 
     def services(self) -> Services:
         """Where they answer; what is not ours comes from the environment."""

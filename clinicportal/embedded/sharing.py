@@ -16,6 +16,7 @@ import time
 from dataclasses import asdict
 
 from clinicportal.embedded.account import CannotRunServers
+from clinicportal.embedded.children import StillRunning
 from clinicportal.embedded.keeper import GaveUp, Keeper
 from clinicportal.embedded.locks import Lock, Taken
 from clinicportal.embedded.paths import ROOT, Paths
@@ -48,16 +49,11 @@ def ensure() -> Services:
 
 
 def services() -> Services:
-    """Return the addresses as `ensure` would, without starting anything. Raises CannotRunServers."""
+    """Return the addresses without starting anything: where the servers run now, or will once `ensure` is called."""
     if _joined is not None:
         return _joined
     paths = Paths.from_environment()
-    found = {} if {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys() else _published(paths)
-    if found is None:
-        raise CannotRunServers(
-            f"No servers run in {paths.data}: start them with `make run`, or set DATABASE_URL and REDIS_URL."
-        )
-    return Services.from_environment(found)
+    return Services.from_environment(_published(paths) or asdict(Servers.needed(paths).services()))
 
 
 def _join_or_start(paths: Paths) -> dict[str, str]:
@@ -87,7 +83,7 @@ def _published(paths: Paths, *, wait: bool = False) -> dict[str, str] | None:
     """Return the addresses that a living owner has written down; with `wait`, give it time to start."""
     owner = Lock(paths.run / "owner.lock")
     deadline = time.monotonic() + (START_TIMEOUT if wait else 0)
-    while owner.held_by_anyone if paths.run.exists() else False:
+    while paths.run.exists() and owner.held_by_anyone:
         if record := read_record(paths):
             return record["services"]
         if time.monotonic() >= deadline:
@@ -159,7 +155,7 @@ def hold() -> int:
         for child in servers.start():
             keeper.keep(child)
         publish(paths, servers.services())
-    except (CannotRunServers, Taken, OSError) as error:
+    except (CannotRunServers, StillRunning, Taken, OSError) as error:
         keeper.stop()
         print(error, flush=True)
         return 1
@@ -176,6 +172,7 @@ def hold() -> int:
     finally:
         paths.services.unlink(missing_ok=True)
         keeper.stop()
+        servers.clean_up()
     return 0
 
 

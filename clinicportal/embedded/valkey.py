@@ -11,7 +11,7 @@ from redis.retry import Retry
 from clinicportal.embedded import binaries
 from clinicportal.embedded.account import Account
 from clinicportal.embedded.children import Child
-from clinicportal.embedded.paths import Paths, hand_over
+from clinicportal.embedded.paths import Paths, hand_over, make_private
 from clinicportal.embedded.secrets import write_private
 
 BROKER_DATABASE, CACHE_DATABASE = 0, 1
@@ -19,12 +19,14 @@ BROKER_DATABASE, CACHE_DATABASE = 0, 1
 
 @dataclass(frozen=True)
 class Valkey:
-    """The store in `.data/valkey`, listening in `sockets` only."""
+    """The store in `.data/valkey`, listening in a private folder only."""
 
     paths: Paths
-    account: Account
     passwords: dict[str, str]
-    sockets: Path
+
+    @property
+    def sockets(self) -> Path:
+        return self.paths.sockets("valkey")
 
     @property
     def store(self) -> Path:
@@ -34,14 +36,14 @@ class Valkey:
     def socket(self) -> Path:
         return self.sockets / "valkey.sock"
 
-    def child(self) -> Child:
+    def child(self, account: Account) -> Child:
         return Child(
             name="valkey",
             argv=[str(binaries.valkey()), str(self._configuration)],
             log=self.paths.log("valkey"),
             lock=self.paths.run / "valkey.lock",
             cwd=self.store,
-            account=self.account,
+            account=account,
             death_signal=signal.SIGTERM,
             ready=self._answers,
             healthy=self._answers,
@@ -51,10 +53,11 @@ class Valkey:
     def _configuration(self) -> Path:
         return self.store / "valkey.conf"
 
-    def initialise(self) -> None:
+    def initialise(self, account: Account) -> None:
         """Write the configuration: in a file, since a command line can be read by everyone."""
+        make_private(self.sockets, account.uid)
         self.store.mkdir(mode=0o700, exist_ok=True)
-        hand_over(self.store, self.account.uid)
+        hand_over(self.store, account.uid)
         lines = {
             "port": "0",
             "unixsocket": _quoted(str(self.socket)),
@@ -70,7 +73,7 @@ class Valkey:
             "daemonize": "no",
         }
         write_private(self._configuration, "".join(f"{name} {value}\n" for name, value in lines.items()))
-        hand_over(self._configuration, self.account.uid)
+        hand_over(self._configuration, account.uid)
 
     def _answers(self) -> bool:
         once = Retry(NoBackoff(), 0)

@@ -1,0 +1,48 @@
+#!/usr/bin/env python
+"""Django's commands, each as the database role it needs, with the servers joined or started."""
+
+import os
+import sys
+
+# The role that a command connects as; web, the one with the fewest rights, is the rule.
+PROCESSES = {
+    "migrate": "owner",
+    "makemigrations": "owner",
+    "showmigrations": "owner",
+    "sqlmigrate": "owner",
+    "dbshell": "owner",
+    "import_fhir": "worker",
+    "demo": "worker",
+    "entra": "worker",
+    "audit_verify": "auditor",
+}
+WITHOUT_DATABASE = {
+    "help", "version", "check", "roles", "collectstatic", "findstatic", "makemessages", "compilemessages",
+    "startapp", "diffsettings", "sendtestemail",
+}  # fmt: skip
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clinicportal.settings")
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "help")
+    os.environ.setdefault("CLINICPORTAL_PROCESS", PROCESSES.get(command, "web"))
+    if needs_servers(command, sys.argv):
+        from clinicportal import embedded
+
+        try:
+            embedded.ensure()
+        except embedded.CannotRunServers as sentence:
+            sys.exit(str(sentence))
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+def needs_servers(command: str, arguments: list[str]) -> bool:
+    if os.environ.get("CLINICPORTAL_MODE") == "production" or {"-h", "--help", "--version"} & set(arguments):
+        return False
+    return command not in WITHOUT_DATABASE or "--database" in arguments
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""All addresses of the stand-in, and the two pages that belong to nothing else."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from . import control, graph, mail, oidc, signin
+from .faults import Front
+from .identities import OUR_TENANT
+from .pages import cookie_name, page, stylesheet, tenant_of
+from .store import Json
+from .tenant import Tenant
+
+# Any other name would be someone's page trying to talk to this machine through its browser.
+HOSTS = ["localhost", "*.localhost", "127.0.0.1"]
+
+
+def make(tenant: Tenant) -> ASGIApp:
+    app = Starlette(routes=_routes(), middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)])
+    app.state.tenant = tenant
+    return Front(app, tenant)
+
+
+def _routes() -> list[Route]:
+    return [
+        Route("/", index),
+        Route("/style.css", stylesheet),
+        Route("/accounts/", accounts),
+        Route("/mailbox/", mail.mailbox),
+        Route("/mailbox/{id}", mail.read),
+        Route("/mailbox/{id}/html", mail.read_html),
+        Route("/redeem", signin.redeem),
+        Route("/redeem/", signin.redeem),
+        Route("/signin/{flow}", signin.show_step, methods=["GET"]),
+        Route("/signin/{flow}", signin.take_step, methods=["POST"]),
+        *control.routes(),
+        *graph.routes(),
+        Route("/{tid}/v2.0/.well-known/openid-configuration", oidc.discovery),
+        Route("/{tid}/discovery/v2.0/keys", oidc.keys),
+        Route("/{tid}/oauth2/v2.0/authorize", signin.authorize, methods=["GET", "POST"]),
+        Route("/{tid}/oauth2/v2.0/token", oidc.token, methods=["POST"]),
+        Route("/{tid}/oauth2/v2.0/logout", signin.logout),
+    ]
+
+
+async def index(request: Request) -> Response:
+    tenant = tenant_of(request)
+    session = tenant.store.get("sessions", request.cookies.get(cookie_name(tenant))) or {"accounts": {}}
+    signed_in = [found for key in session["accounts"] if (found := tenant.account(key))]
+    return page(request, "index.jinja", signed_in=signed_in, tid=OUR_TENANT)
+
+
+async def accounts(request: Request) -> Response:
+    tenant = tenant_of(request)
+    known = tenant.store.all("accounts")
+    groups = [
+        (o, [(a, _standing(tenant, a)) for a in known if a["tenant"] == o["id"]])
+        for o in tenant.store.all("organisations")
+    ]
+    return page(request, "accounts.jinja", groups=groups)
+
+
+def _standing(tenant: Tenant, account: Json) -> str:
+    """What our directory knows of a home account, in words."""
+    user = tenant.user(account["id"])
+    if user is None:
+        user = tenant.guest_of(account) or tenant.pending_guest_for(account)
+        standing = "Not known" if user is None else "Guest" if user.get("_home_account") else "Invited"
+    else:
+        standing = "Staff"
+    return standing if user is None or user["accountEnabled"] else f"{standing}, disabled"

@@ -1,0 +1,240 @@
+"""/_control/: what tests read and set. JSON in, JSON out; the README lists it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from . import mail, seed
+from .faults import MODES, Fault
+from .identities import GRAPH_CLIENT, SIGNIN_CLIENT
+from .pages import tenant_of
+from .store import Json
+from .tenant import Tenant
+
+SETTABLE: dict[str, Callable[[Any], bool]] = {
+    "lag": lambda v: isinstance(v, int | float) and v >= 0,
+    "write_lag": lambda v: v is None or (isinstance(v, int | float) and v >= 0),
+    "allow_unknown_accounts": lambda v: isinstance(v, bool),
+    "allow_invites_from": lambda v: (
+        v in ("none", "adminsAndGuestInviters", "adminsGuestInvitersAndAllMembers", "everyone")
+    ),
+    "blocked_domains": lambda v: isinstance(v, list) and all(isinstance(d, str) for d in v),
+    "blocked_user_status": lambda v: v in (400, 412),
+}
+
+
+class Mistake(Exception):
+    """The test asked for something that is not there; the message says what would be."""
+
+
+def _json_endpoint(verb: Callable[[Tenant, Json], Any]) -> Callable[[Request], Any]:
+    """A POST whose body is one JSON object of arguments for `verb`."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            asked = json.loads(await request.body() or b"{}")
+            if not isinstance(asked, dict):
+                raise Mistake("Send one JSON object.")
+            return JSONResponse(verb(tenant_of(request), asked) or {"ok": True})
+        except (Mistake, ValueError) as mistake:
+            return JSONResponse({"error": str(mistake)}, status_code=400)
+
+    return answer
+
+
+# -- reading ----------------------------------------------------------------------------------------------------
+
+
+async def summary(request: Request) -> Response:
+    tenant = tenant_of(request)
+    return JSONResponse(
+        {
+            "settings": tenant.settings,
+            "permissions": tenant.permissions(),
+            "mfa": {p["displayName"]: p["state"] for p in tenant.store.all("policies")},
+            "faults": [asdict(fault) for fault in tenant.faults.waiting],
+            "counts": {
+                name: len(tenant.store.all(name))
+                for name in ("accounts", "users", "deleted", "groups", "invitations", "mails", "sessions")
+            },
+            "calls": len(tenant.calls),
+        }
+    )
+
+
+async def users(request: Request) -> Response:
+    """Every user, replicated or not, with home account and sponsors."""
+    return JSONResponse(tenant_of(request).store.all("users"))
+
+
+async def groups(request: Request) -> Response:
+    return JSONResponse(tenant_of(request).store.all("groups"))
+
+
+async def invitations(request: Request) -> Response:
+    """Every invitation without its ticket: who wants the link reads the mail."""
+    found = tenant_of(request).store.all("invitations")
+    return JSONResponse([{k: v for k, v in item.items() if k != "ticket"} for item in found])
+
+
+async def calls(request: Request) -> Response:
+    """Calls oldest first; ?operation= names one, ?since= a moment (epoch seconds)."""
+    wanted, since = request.query_params.get("operation"), float(request.query_params.get("since", "0"))
+    found = [c for c in tenant_of(request).calls if c["at"] >= since and wanted in (None, c["operation"])]
+    return JSONResponse(found)
+
+
+async def mails(request: Request) -> Response:
+    return JSONResponse(mail.newest_first(tenant_of(request), request.query_params.get("to", "")))
+
+
+# -- changing ---------------------------------------------------------------------------------------------------
+
+
+def set_settings(tenant: Tenant, asked: Json) -> Json:
+    for name, value in asked.items():
+        if name not in SETTABLE:
+            raise Mistake(f"There is no setting {name}; there are {', '.join(SETTABLE)}.")
+        if not SETTABLE[name](value):
+            raise Mistake(f"{value!r} is not a value for {name}.")
+    tenant.set_settings(**asked)
+    return tenant.settings
+
+
+def fail_next(tenant: Tenant, asked: Json) -> Json:
+    """{"operation", "mode": answer|answer_after|cut|delay, "times", "status", "code", "message", "headers"}"""
+    try:
+        fault = Fault(**asked)
+    except TypeError as mistake:
+        raise Mistake(str(mistake)) from None
+    if fault.mode not in MODES:
+        raise Mistake(f"There is no mode {fault.mode}; there are {', '.join(MODES)}.")
+    tenant.faults.order(fault)
+    return asdict(fault)
+
+
+def clear_faults(tenant: Tenant, _asked: Json) -> None:
+    tenant.faults.clear()
+
+
+def set_mfa(tenant: Tenant, asked: Json) -> Json:
+    """{"context": "c1", "required": false}, or {"app": true, ...} for every sign-in to the portal.
+
+    Not required means that no policy is bound; the context is then still granted (entra.md §6). `every_time` asks
+    again after five minutes.
+    """
+    if asked.get("app"):
+        policy = seed.app_policy(SIGNIN_CLIENT)
+    elif isinstance(asked.get("context"), str):
+        policy = seed.context_policy(asked["context"], "everyTime" if asked.get("every_time") else None)
+    else:
+        raise Mistake('Name a "context", or say "app": true.')
+    if asked.get("required", True):
+        tenant.store.put("policies", policy["id"], policy)
+    else:
+        tenant.store.remove("policies", policy["id"])
+    return {p["displayName"]: p["state"] for p in tenant.store.all("policies")}
+
+
+def set_permissions(tenant: Tenant, asked: Json) -> Json:
+    """{"permissions": ["User.Invite.All", ...]}: what the Graph app holds from now on."""
+    wanted = asked.get("permissions")
+    if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
+        raise Mistake('Send {"permissions": [...]}.')
+    app = tenant.app(GRAPH_CLIENT)
+    if app is None:
+        raise Mistake("The Graph app is gone.")
+    tenant.store.put("apps", GRAPH_CLIENT, {**app, "permissions": wanted})
+    return {"permissions": wanted}
+
+
+def add_account(tenant: Tenant, asked: Json) -> Json:
+    """{"address", "name"?, "kind"?: entra|mail|msa}"""
+    if not isinstance(asked.get("address"), str) or "@" not in asked["address"]:
+        raise Mistake('Send {"address": "someone@partner.example"}.')
+    kind = asked.get("kind", "entra")
+    if kind not in ("entra", "mail", "msa"):
+        raise Mistake(f"There is no kind {kind}; there are entra, mail, msa.")
+    return tenant.add_account(asked["address"], name=asked.get("name"), purpose=asked.get("purpose", ""), kind=kind)
+
+
+def enable_user(tenant: Tenant, asked: Json) -> Json:
+    """{"user": id or address, "enabled": false}: block the sign-in of a user of our tenant."""
+    return tenant.save_user({**_user(tenant, asked), "accountEnabled": bool(asked.get("enabled", False))})
+
+
+def delete_user(tenant: Tenant, asked: Json) -> None:
+    tenant.delete_user(_user(tenant, asked))
+
+
+def _user(tenant: Tenant, asked: Json) -> Json:
+    key = str(asked.get("user", ""))
+    found = tenant.user(key) or next(iter(tenant.users_with_address(key)), None)
+    if found is None:
+        raise Mistake(f"There is no user {key}.")
+    return found
+
+
+def advance(tenant: Tenant, asked: Json) -> Json:
+    """{"seconds": 10}: move the directory's clock, so that replication and second factors age.
+
+    Tokens keep real time, or no one would accept them.
+    """
+    seconds = asked.get("seconds")
+    if not isinstance(seconds, int | float) or seconds < 0:
+        raise Mistake('Send {"seconds": 10}.')
+    tenant.set_settings(clock_offset=tenant.settings["clock_offset"] + seconds)
+    return {"clock_offset": tenant.settings["clock_offset"]}
+
+
+def rotate_keys(tenant: Tenant, _asked: Json) -> Json:
+    return {"kid": tenant.keys.rotate()}
+
+
+def clear_mails(tenant: Tenant, _asked: Json) -> None:
+    for item in tenant.store.all("mails"):
+        tenant.store.remove("mails", item["id"])
+
+
+def clear_calls(tenant: Tenant, _asked: Json) -> None:
+    tenant.calls.clear()
+
+
+def reset(tenant: Tenant, _asked: Json) -> None:
+    tenant.reset()
+
+
+def routes() -> list[Route]:
+    reading = {
+        "": summary,
+        "users": users,
+        "groups": groups,
+        "invitations": invitations,
+        "calls": calls,
+        "mails": mails,
+    }
+    changing = {
+        "settings": set_settings,
+        "fail-next": fail_next,
+        "clear-faults": clear_faults,
+        "mfa": set_mfa,
+        "permissions": set_permissions,
+        "accounts": add_account,
+        "enable-user": enable_user,
+        "delete-user": delete_user,
+        "advance": advance,
+        "rotate-keys": rotate_keys,
+        "clear-mails": clear_mails,
+        "clear-calls": clear_calls,
+        "reset": reset,
+    }
+    made = [Route(f"/_control/{name}", endpoint, methods=["GET"]) for name, endpoint in reading.items()]
+    made += [Route(f"/_control/{name}", _json_endpoint(verb), methods=["POST"]) for name, verb in changing.items()]
+    return made

@@ -1,0 +1,183 @@
+"""Signing keys for tokens, and the local certificate authority that makes https possible."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import ipaddress
+import json
+import os
+from pathlib import Path
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from .store import Json
+
+HOST_NAMES = ("localhost", "login.localhost")
+
+
+class Keys:
+    """RSA keys made at first start and kept, newest last: the newest signs, all are published (entra.md §9)."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "signing-keys.json"
+        if not self.path.exists():
+            self._save([_new_pem()])
+        self._load()
+
+    def rotate(self) -> str:
+        """Sign with a new key from now on; the old ones stay published. Returns the new key's id."""
+        self._save([*json.loads(self.path.read_text()), _new_pem()])
+        self._load()
+        return self.kid
+
+    def sign(self, claims: Json) -> str:
+        return jwt.encode(claims, self.private, algorithm="RS256", headers={"kid": self.kid})
+
+    def verify(self, token: str, audience: list[str]) -> Json:
+        """Claims of a token of ours. Raises jwt.InvalidTokenError."""
+        key = self._by_kid.get(jwt.get_unverified_header(token).get("kid", ""))
+        if key is None:
+            raise jwt.InvalidTokenError("signed by none of our keys")
+        return jwt.decode(token, key.public_key(), algorithms=["RS256"], audience=audience)
+
+    def jwks(self) -> Json:
+        return {"keys": [_jwk(kid, key) for kid, key in self._by_kid.items()]}
+
+    def _load(self) -> None:
+        loaded = [_read_pem(pem) for pem in json.loads(self.path.read_text())]
+        self._by_kid = {_kid(key): key for key in loaded}
+        self.private = loaded[-1]
+        self.kid = _kid(self.private)
+
+    def _save(self, pems: list[str]) -> None:
+        _write_private(self.path, json.dumps(pems).encode())
+
+
+def ensure_certificate(directory: Path) -> tuple[Path, Path]:
+    """Make what is missing of CA and server certificate, and return the server's (certificate, key) files.
+
+    The CA is kept for good, since clients point at <data>/ca.pem. The server's certificate is renewed at a start
+    within 30 days of its end.
+    """
+    ca_cert, ca_key = directory / "ca.pem", directory / "ca-key.pem"
+    cert, key = directory / "server.pem", directory / "server-key.pem"
+    if not (ca_cert.exists() and ca_key.exists()):
+        _make_ca(ca_cert, ca_key)
+        cert.unlink(missing_ok=True)
+    if not (cert.exists() and key.exists()) or _ends_soon(cert):
+        _make_server(cert, key, ca_cert, ca_key)
+    return cert, key
+
+
+def _make_ca(cert_path: Path, key_path: Path) -> None:
+    key = _new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "devtenant local CA")])
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=True,
+        crl_sign=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    cert = (
+        _certificate(name, name, key, key, days=3650)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    _write_private(key_path, _pem(key))
+    _write(cert_path, cert.public_bytes(serialization.Encoding.PEM))
+
+
+def _make_server(cert_path: Path, key_path: Path, ca_cert_path: Path, ca_key_path: Path) -> None:
+    ca = x509.load_pem_x509_certificate(ca_cert_path.read_bytes())
+    ca_key = _read_pem(ca_key_path.read_text())
+    key = _new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    addresses: list[x509.GeneralName] = [x509.DNSName(host) for host in HOST_NAMES]
+    addresses.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    cert = (
+        _certificate(name, ca.subject, key, ca_key, days=397)
+        .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    _write_private(key_path, _pem(key))
+    _write(cert_path, cert.public_bytes(serialization.Encoding.PEM))
+
+
+def _certificate(
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPrivateKey, issuer_key: rsa.RSAPrivateKey, *, days: int
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(authority, critical=False)
+    )
+
+
+def _ends_soon(cert_path: Path) -> bool:
+    cert = x509.load_pem_x509_certificate(cert_path.read_bytes())
+    return cert.not_valid_after_utc < dt.datetime.now(dt.UTC) + dt.timedelta(days=30)
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _new_pem() -> str:
+    return _pem(_new_key()).decode()
+
+
+def _pem(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _read_pem(pem: str) -> rsa.RSAPrivateKey:
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("devtenant only makes RSA keys")
+    return key
+
+
+def _kid(key: rsa.RSAPrivateKey) -> str:
+    der = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()[:27]
+
+
+def _jwk(kid: str, key: rsa.RSAPrivateKey) -> Json:
+    public = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    return {"kty": "RSA", "use": "sig", "kid": kid, "n": public["n"], "e": public["e"]}
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    _write(path, content, mode=0o600)
+
+
+def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write through a rename: a kill at first start must not leave half a key behind."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+        out.write(content)
+    fresh.replace(path)

@@ -1,0 +1,273 @@
+"""A fresh tenant: organisations, accounts, the first guests, the two apps, one group, two policies."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from .identities import (
+    ACCESS_GROUP,
+    APP_ROLES,
+    COLLEAGUES,
+    ELSEWHERE,
+    GRAPH_CLIENT,
+    GRAPH_PERMISSIONS,
+    GRAPH_SECRET,
+    GUESTS_FROM_THE_START,
+    ORGANISATIONS,
+    OUR_DOMAIN,
+    OUR_TENANT,
+    PARTNERS,
+    SIGNIN_CLIENT,
+    SIGNIN_SECRET,
+    STAFF,
+    app_role_id,
+    home_id,
+    object_id,
+    service_principal_id,
+)
+from .store import Json, Store
+
+SETTINGS: Json = {
+    "lag": 2.0,
+    "write_lag": None,  # None: the same as lag
+    "clock_offset": 0.0,
+    "allow_unknown_accounts": True,
+    "allow_invites_from": "everyone",
+    "blocked_domains": [],
+    "blocked_user_status": 400,
+}
+GUEST_ROLE_ID = app_role_id("guest access")
+
+
+def fill(store: Store) -> None:
+    store.put("settings", "all", dict(SETTINGS))
+    for organisation in ORGANISATIONS:
+        store.put("organisations", organisation.id, _organisation(organisation))
+    _add_staff(store)
+    _add_partners(store)
+    _add_apps(store)
+    _add_group(store)
+    for context, frequency in (("c1", None), ("c2", "everyTime")):
+        policy = context_policy(context, frequency)
+        store.put("policies", policy["id"], policy)
+
+
+def _organisation(organisation) -> Json:
+    return {
+        "id": organisation.id,
+        "name": organisation.name,
+        "domain": organisation.domain,
+        "kind": organisation.kind,
+    }
+
+
+def _add_staff(store: Store) -> None:
+    for local, (name, role, purpose) in STAFF.items():
+        address = f"{local}@{OUR_DOMAIN}"
+        store.put("accounts", object_id(address), account(address, OUR_TENANT, name, purpose))
+        store.put("users", object_id(address), member(address, name))
+        if role:
+            _assign(store, object_id(address), "User", name, app_role_id(role))
+
+
+def _add_partners(store: Store) -> None:
+    for organisation in PARTNERS:
+        for local, (role, purpose) in COLLEAGUES.items():
+            address, name = f"{local}@{organisation.domain}", f"{organisation.short} {role}"
+            store.put("accounts", home_id(address), account(address, organisation.id, name, purpose))
+            if local in GUESTS_FROM_THE_START:
+                store.put("users", object_id(address), accepted_guest(address, name))
+    address = f"stranger@{ELSEWHERE.domain}"
+    purpose = "Has nothing to do with us: try a forwarded invitation"
+    store.put("accounts", home_id(address), account(address, ELSEWHERE.id, "Elsewhere Stranger", purpose))
+
+
+def _add_apps(store: Store) -> None:
+    roles: list[Json] = [
+        {"id": app_role_id(value), "value": value, "displayName": value.partition(".")[2]} for value in APP_ROLES
+    ]
+    # A role without a value: assigned to the group, it admits guests without adding to their `roles` claim.
+    roles.append({"id": GUEST_ROLE_ID, "value": None, "displayName": "Guest access"})
+    store.put(
+        "apps",
+        SIGNIN_CLIENT,
+        {
+            "id": SIGNIN_CLIENT,
+            "displayName": "Clinic portal",
+            "secrets": [SIGNIN_SECRET],
+            "redirectHosts": ["portal.localhost", "localhost", "127.0.0.1"],
+            "redirectUris": [],
+            "appRoleAssignmentRequired": True,
+            "appRoles": roles,
+            "permissions": [],
+        },
+    )
+    store.put(
+        "apps",
+        GRAPH_CLIENT,
+        {
+            "id": GRAPH_CLIENT,
+            "displayName": "Clinic portal: directory job",
+            "secrets": [GRAPH_SECRET],
+            "redirectHosts": [],
+            "redirectUris": [],
+            "appRoleAssignmentRequired": False,
+            "appRoles": [],
+            "permissions": list(GRAPH_PERMISSIONS),
+        },
+    )
+
+
+def _add_group(store: Store) -> None:
+    members = [object_id(f"{local}@{o.domain}") for o in PARTNERS for local in GUESTS_FROM_THE_START]
+    group: Json = {
+        "id": ACCESS_GROUP,
+        "displayName": "Clinic portal guests",
+        "description": "Members may sign in to the clinic portal",
+        "createdDateTime": _now(),
+        "deletedDateTime": None,
+        "groupTypes": [],
+        "mail": None,
+        "mailEnabled": False,
+        "mailNickname": "clinic-portal-guests",
+        "securityEnabled": True,
+        "visibility": None,
+        "_members": members,
+    }
+    store.put("groups", ACCESS_GROUP, group)
+    _assign(store, ACCESS_GROUP, "Group", group["displayName"], GUEST_ROLE_ID)
+
+
+def _assign(store: Store, principal: str, kind: str, name: str, role: str) -> None:
+    """Assign a user or a group to the sign-in app (entra.md §4)."""
+    key = f"{principal}.{role}"
+    store.put(
+        "assignments",
+        key,
+        {
+            "id": key,
+            "appRoleId": role,
+            "createdDateTime": _now(),
+            "principalDisplayName": name,
+            "principalId": principal,
+            "principalType": kind,
+            "resourceDisplayName": "Clinic portal",
+            "resourceId": service_principal_id(SIGNIN_CLIENT),
+        },
+    )
+
+
+def account(address: str, tenant: str | None, name: str, purpose: str, kind: str = "entra") -> Json:
+    """A person's account at home. `tenant` is None for a passcode or personal account (entra.md §8)."""
+    return {
+        "id": home_id(address),
+        "tenant": tenant,
+        "address": address,
+        "displayName": name,
+        "purpose": purpose,
+        "kind": kind,
+        "enabled": True,
+    }
+
+
+def member(address: str, name: str) -> Json:
+    """A user whose home is our tenant."""
+    return _user(object_id(address), name, address, address) | {"userType": "Member"}
+
+
+def guest(address: str, user_id: str, name: str) -> Json:
+    """A guest as an invitation makes it: address in mail, otherMails and proxyAddresses (entra.md §2)."""
+    principal = f"{address.replace('@', '_')}#EXT#@{OUR_DOMAIN}"
+    return _user(user_id, name, principal, address) | {
+        "userType": "Guest",
+        "otherMails": [address],
+        "externalUserState": "PendingAcceptance",
+        "externalUserStateChangeDateTime": _now(),
+        "creationType": "Invitation",
+        "showInAddressList": False,
+        "_invited_address": address,
+    }
+
+
+def accepted_guest(address: str, name: str) -> Json:
+    return guest(address, object_id(address), name) | {
+        "externalUserState": "Accepted",
+        "identities": [{"signInType": "federated", "issuer": "ExternalAzureAD", "issuerAssignedId": None}],
+        "_home_account": home_id(address),
+    }
+
+
+def _user(user_id: str, name: str, principal: str, mail: str) -> Json:
+    now = _now()
+    return {
+        "id": user_id,
+        "displayName": name,
+        "givenName": None,
+        "surname": None,
+        "userPrincipalName": principal,
+        "mail": mail,
+        "otherMails": [],
+        "proxyAddresses": [f"SMTP:{mail}"],
+        "accountEnabled": True,
+        "createdDateTime": now,
+        "deletedDateTime": None,
+        "creationType": None,
+        "externalUserState": None,
+        "externalUserStateChangeDateTime": None,
+        "showInAddressList": None,
+        "signInSessionsValidFromDateTime": now,
+        "identities": [{"signInType": "userPrincipalName", "issuer": OUR_DOMAIN, "issuerAssignedId": principal}],
+        "_home_account": None,
+        "_sponsors": [],
+    }
+
+
+def context_policy(context: str, frequency: str | None) -> Json:
+    """A Conditional Access policy that binds MFA to an authentication context (entra.md §5, §6)."""
+    session = {
+        "signInFrequency": {
+            "isEnabled": True,
+            "type": None,
+            "value": None,
+            "authenticationType": "primaryAndSecondaryAuthentication",
+            "frequencyInterval": frequency,
+        }
+    }
+    now = _now()
+    return {
+        "id": object_id(f"policy:{context}"),
+        "displayName": f"MFA for authentication context {context}",
+        "state": "enabled",
+        "createdDateTime": now,
+        "modifiedDateTime": now,
+        "conditions": {
+            "clientAppTypes": ["all"],
+            "applications": {
+                "includeApplications": [],
+                "includeAuthenticationContextClassReferences": [context],
+            },
+            "users": {"includeUsers": ["All"]},
+        },
+        "grantControls": {"operator": "OR", "builtInControls": ["mfa"]},
+        "sessionControls": session if frequency else None,
+    }
+
+
+def app_policy(client_id: str) -> Json:
+    """A Conditional Access policy that asks MFA for every sign-in to one app (entra.md §5)."""
+    policy = context_policy(client_id, None)
+    policy["displayName"] = "MFA for the clinic portal"
+    policy["conditions"]["applications"] = {
+        "includeApplications": [client_id],
+        "includeAuthenticationContextClassReferences": [],
+    }
+    return policy
+
+
+def name_from(address: str) -> str:
+    """A display name for an address that nobody named: "night.nurse@x" is "Night Nurse"."""
+    return address.partition("@")[0].replace(".", " ").replace("-", " ").title()
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,265 @@
+"""The directory of our tenant and the rules that it keeps, apart from any protocol."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import secrets
+import time
+import uuid
+from collections import deque
+
+from . import seed
+from .faults import Faults
+from .identities import GRAPH_CLIENT, OUR_DOMAIN, OUR_TENANT, service_principal_id
+from .keys import Keys
+from .store import Json, Store
+
+HOUR = 3600
+DAY = 24 * HOUR
+MFA_TOLERANCE = 5 * 60  # signInFrequency everyTime has a tolerance of 5 minutes (entra.md §5)
+
+
+class Tenant:
+    """Everything this process knows: accounts, guests, groups, apps, policies, browser sessions and mails.
+
+    Objects are plain dicts in Graph's spelling; keys that start with "_" are ours and never leave through Graph.
+    """
+
+    def __init__(self, store: Store, keys: Keys, port: int) -> None:
+        self.store = store
+        self.keys = keys
+        self.port = port
+        self.faults = Faults()
+        self.calls: deque[Json] = deque(maxlen=5000)
+        if not store.get("settings", "all"):
+            self.reset()
+        self._drop_the_ephemeral()
+
+    def reset(self) -> None:
+        """Back to a fresh tenant; signing keys and certificates stay, since clients hold on to them."""
+        self.store.forget()
+        self.faults.clear()
+        self.calls.clear()
+        seed.fill(self.store)
+        self.store.flush()
+
+    @property
+    def browser_base(self) -> str:
+        return f"http://login.localhost:{self.port}"
+
+    @property
+    def settings(self) -> Json:
+        found = self.store.get("settings", "all")
+        assert found is not None  # noqa: S101 - seeded in __init__
+        return found
+
+    def set_settings(self, **changes: object) -> None:
+        self.store.put("settings", "all", {**self.settings, **changes})
+
+    def now(self) -> float:
+        """The directory's clock: real time, moved ahead by /_control/advance. Tokens use real time."""
+        return time.time() + self.settings["clock_offset"]
+
+    # -- accounts and home tenants ------------------------------------------------------------------------------
+
+    def organisation(self, tenant_id: str) -> Json | None:
+        return self.store.get("organisations", tenant_id)
+
+    def organisation_of(self, address: str) -> Json | None:
+        """The home tenant that owns the address's domain."""
+        domain = address.rpartition("@")[2].lower()
+        return next((o for o in self.store.all("organisations") if o["domain"] == domain), None)
+
+    def account(self, account_id: str | None) -> Json | None:
+        return self.store.get("accounts", account_id)
+
+    def account_by_address(self, address: str) -> Json | None:
+        wanted = address.strip().lower()
+        return next((a for a in self.store.all("accounts") if a["address"].lower() == wanted), None)
+
+    def add_account(self, address: str, *, name: str | None = None, purpose: str = "", kind: str = "entra") -> Json:
+        """Give a person an account at the home tenant of the address's domain.
+
+        `kind` is "entra", "mail" (one-time passcode) or "msa"; the last two need no home tenant (entra.md §8, §9).
+        Raises ValueError with a sentence when the domain belongs to no tenant we know.
+        """
+        address = address.strip().lower()
+        home = self.organisation_of(address)
+        if kind == "entra" and home is None:
+            raise ValueError(f"No organisation that this stand-in knows owns the domain of {address}.")
+        if home and home["id"] == OUR_TENANT:
+            raise ValueError("Members of our own tenant are fixed.")
+        found = self.account_by_address(address)
+        if found:
+            return found
+        account = seed.account(address, home["id"] if home else None, name or seed.name_from(address), purpose, kind)
+        return self.store.put("accounts", account["id"], account)
+
+    # -- users --------------------------------------------------------------------------------------------------
+
+    def user(self, user_id: str) -> Json | None:
+        """A user by id or user principal name, whether or not it has been replicated yet."""
+        found = self.store.get("users", user_id.lower())
+        if found:
+            return found
+        wanted = user_id.lower()
+        return next((u for u in self.store.all("users") if u["userPrincipalName"].lower() == wanted), None)
+
+    def users_with_address(self, address: str) -> list[Json]:
+        wanted = address.lower()
+        return [u for u in self.store.all("users") if wanted in addresses_of(u)]
+
+    def save_user(self, user: Json) -> Json:
+        return self.store.put("users", user["id"], user)
+
+    def is_readable(self, user: Json) -> bool:
+        """Whether a new object has reached the replica that answers reads (entra.md §1, eventual consistency)."""
+        return user.get("_readable_at", 0) <= self.now()
+
+    def is_writable(self, user: Json) -> bool:
+        """Whether writes that refer to a new object find it; may come later than reads (entra.md §1)."""
+        return user.get("_writable_at", 0) <= self.now()
+
+    def add_guest(self, address: str, *, name: str | None, user_type: str) -> Json:
+        """A guest object for an invited address, not yet redeemed (entra.md §2)."""
+        settings, now = self.settings, self.now()
+        guest = seed.guest(address, str(uuid.uuid4()), name or address.partition("@")[0])
+        write_lag = settings["lag"] if settings["write_lag"] is None else settings["write_lag"]
+        guest.update(userType=user_type, _readable_at=now + settings["lag"], _writable_at=now + write_lag)
+        return self.save_user(guest)
+
+    def guest_of(self, account: Json) -> Json | None:
+        """The guest that a home account *is* in our tenant: linked at redemption, never matched by address."""
+        return next((u for u in self.store.all("users") if u.get("_home_account") == account["id"]), None)
+
+    def pending_guest_for(self, account: Json) -> Json | None:
+        """The guest that this account may become by just signing in: just-in-time redemption (entra.md §8)."""
+        return next((u for u in self.users_with_address(account["address"]) if is_pending(u)), None)
+
+    def link(self, guest: Json, account: Json) -> None:
+        """Redeem: from now on this account signs in as this guest, whoever was meant (entra.md §1, §8)."""
+        issuer = {"entra": "ExternalAzureAD", "mail": "mail", "msa": "MicrosoftAccount"}[account["kind"]]
+        guest.update(
+            externalUserState="Accepted",
+            externalUserStateChangeDateTime=timestamp(self.now()),
+            identities=[{"signInType": "federated", "issuer": issuer, "issuerAssignedId": None}],
+            _home_account=account["id"],
+        )
+        self.save_user(guest)
+        for invitation in self.store.all("invitations"):
+            if invitation["user"] == guest["id"] and invitation["status"] == "PendingAcceptance":
+                self.store.put("invitations", invitation["id"], {**invitation, "status": "Completed"})
+
+    def delete_user(self, user: Json) -> None:
+        """Soft delete: restorable for 30 days with the same id and memberships (entra.md §2)."""
+        self.store.remove("users", user["id"])
+        self.store.put("deleted", user["id"], {**user, "deletedDateTime": timestamp(self.now())})
+
+    def restore_user(self, user: Json) -> Json:
+        self.store.remove("deleted", user["id"])
+        return self.save_user({**user, "deletedDateTime": None})
+
+    def members_of(self, group: Json) -> list[Json]:
+        """Living members; a deleted user stays on the list, so that restoring brings the membership back."""
+        users = (self.store.get("users", member) for member in group["_members"])
+        return [user for user in users if user is not None]
+
+    # -- apps ---------------------------------------------------------------------------------------------------
+
+    def app(self, client_id: str | None) -> Json | None:
+        return self.store.get("apps", client_id)
+
+    def permissions(self) -> list[str]:
+        """Application permissions that the Graph client holds now."""
+        app = self.app(GRAPH_CLIENT)
+        return app["permissions"] if app else []
+
+    def assignments_of(self, user: Json, app: Json) -> list[Json]:
+        """App role assignments that reach the user, directly or by a group it is a direct member of (entra.md §4)."""
+        principals = {user["id"]} | {g["id"] for g in self.store.all("groups") if user["id"] in g["_members"]}
+        resource = service_principal_id(app["id"])
+        return [
+            a for a in self.store.all("assignments") if a["resourceId"] == resource and a["principalId"] in principals
+        ]
+
+    def roles_of(self, user: Json, app: Json) -> list[str]:
+        """Values for the `roles` claim; a role without a value admits but says nothing (entra.md §4, §9)."""
+        values = {role["id"]: role["value"] for role in app["appRoles"]}
+        found = (values.get(a["appRoleId"]) for a in self.assignments_of(user, app))
+        return sorted({value for value in found if value})
+
+    # -- Conditional Access -------------------------------------------------------------------------------------
+
+    def policies_for(self, app: Json, contexts: list[str]) -> list[Json]:
+        """Enforced policies whose target is the app or one of the asked authentication contexts (entra.md §5)."""
+        return [p for p in self.store.all("policies") if p["state"] == "enabled" and _targets(p, app, contexts)]
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def _drop_the_ephemeral(self) -> None:
+        """Forget half-done sign-ins and old sessions, so that the journal does not grow for ever."""
+        for collection, age in (("flows", HOUR), ("codes", HOUR), ("sessions", DAY)):
+            for item in self.store.all(collection):
+                if item["created"] < time.time() - age:
+                    self.store.remove(collection, item["id"])
+        self.store.flush()
+
+
+def addresses_of(user: Json) -> set[str]:
+    """Every address by which the directory would find a user, in lower case."""
+    proxies = (proxy.partition(":")[2] for proxy in user["proxyAddresses"])
+    return {a.lower() for a in (user["userPrincipalName"], user["mail"], *user["otherMails"], *proxies) if a}
+
+
+def is_guest(user: Json) -> bool:
+    """Whether the person signs in somewhere else; userType says nothing of that (entra.md §2)."""
+    return user["externalUserState"] is not None
+
+
+def is_pending(user: Json) -> bool:
+    return user["externalUserState"] == "PendingAcceptance"
+
+
+def is_ours(address: str) -> bool:
+    return address.lower().endswith("@" + OUR_DOMAIN)
+
+
+def requires_mfa(policy: Json) -> bool:
+    return "mfa" in (policy.get("grantControls") or {}).get("builtInControls", [])
+
+
+def mfa_max_age(policies: list[Json]) -> float | None:
+    """Seconds that a second factor may be old to satisfy all policies, or None for as long as the session lasts."""
+    ages = []
+    for policy in policies:
+        frequency = (policy.get("sessionControls") or {}).get("signInFrequency") or {}
+        if not frequency.get("isEnabled"):
+            continue
+        if frequency["frequencyInterval"] == "everyTime":
+            ages.append(float(MFA_TOLERANCE))
+        else:
+            ages.append(float(frequency["value"] * (DAY if frequency["type"] == "days" else HOUR)))
+    return min(ages, default=None)
+
+
+def _targets(policy: Json, app: Json, contexts: list[str]) -> bool:
+    target = policy["conditions"]["applications"]
+    apps = target.get("includeApplications") or []
+    bound = target.get("includeAuthenticationContextClassReferences") or []
+    return "All" in apps or app["id"] in apps or any(context in bound for context in contexts)
+
+
+def timestamp(moment: float) -> str:
+    return dt.datetime.fromtimestamp(moment, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def pairwise_subject(user: Json, client_id: str) -> str:
+    """`sub`: stable for one user at one app, different at every other (entra.md §9)."""
+    digest = hashlib.sha256(f"{OUR_TENANT}:{client_id}:{user['id']}".encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def new_token(size: int = 24) -> str:
+    return secrets.token_urlsafe(size)

@@ -24,9 +24,10 @@ class Session(requests.Session):
     Names under .localhost mean this machine (RFC 6761, section 6.3), which system resolvers may not know.
     """
 
-    def __init__(self, hosts: set[str], ca_file: str = "") -> None:
+    def __init__(self, hosts: set[str], ca_file: str = "", timeout: tuple[float, float] = TIMEOUT) -> None:
         super().__init__()
         self.hosts = hosts
+        self.timeout = timeout
         self.trust_env = False
         self.verify = ca_file or True
         self.max_redirects = 0
@@ -41,13 +42,13 @@ class Session(requests.Session):
         if (parts.hostname or "").endswith(".localhost"):
             kwargs["headers"] = {**(kwargs.get("headers") or {}), "Host": parts.netloc}
             url = urlunsplit(parts._replace(netloc=f"127.0.0.1:{parts.port}" if parts.port else "127.0.0.1"))
-        kwargs.setdefault("timeout", TIMEOUT)
+        kwargs["timeout"] = kwargs.get("timeout") or self.timeout
         kwargs["allow_redirects"] = False
         return super().request(method, url, *args, **kwargs)
 
 
-def entra_session() -> Session:
+def entra_session(timeout: tuple[float, float] = TIMEOUT) -> Session:
     """A session for the hosts of the tenant: sign-in, tokens and Graph."""
     names = ("authority", "token_authority", "graph_url")
     hosts = {urlsplit(settings.ENTRA[name]).netloc for name in names}
-    return Session(hosts, settings.ENTRA["ca_file"])
+    return Session(hosts, settings.ENTRA["ca_file"], timeout)

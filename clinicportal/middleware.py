@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.contrib.auth import logout
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 
 from clinicportal import audit
+from clinicportal.models import User
 from clinicportal.viewing import NoViewer
 
 log = structlog.get_logger(__name__)
 
-ORGANISATION, MFA = "organisation", "mfa_proved_at"
-"""Session keys: the organisation that the person acts for, and when a token proved a second factor."""
+ROLES_HOLD_FOR = timedelta(hours=1)
+"""Staff roles come with the ID token; after this the tenant is asked again."""
+
+ORGANISATION, MFA, CAPACITIES = "organisation", "mfa_proved_at", "capacities"
+"""Session keys: the organisation that the person acts for, when a token proved a second factor, and User.capacities."""
 
 
 class Refused(Exception):
@@ -68,11 +75,19 @@ class SignInRequired(LoginRequiredMiddleware):
             organisation = request.session.get(ORGANISATION)
             user.acting_for = UUID(organisation) if organisation else None
             user.mfa_proved = MFA in request.session
+            user.capacities = frozenset(request.session.get(CAPACITIES, ()))
+            if user.is_staff_member and roles_are_stale(user):
+                logout(request)
+                return super().process_view(request, view_func, view_args, view_kwargs)
             here = audit.origin.get()
             audit.origin.set(
                 audit.Origin(here.source_ip, here.request_id, audit.session_hash(request.session.session_key))
             )
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+
+def roles_are_stale(user: User) -> bool:
+    return user.roles_checked_at is None or timezone.now() - user.roles_checked_at > ROLES_HOLD_FOR
 
 
 class Refusals:

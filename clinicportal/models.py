@@ -59,6 +59,8 @@ class User(AbstractBaseUser):
     """The partner organisation that the person chose in this session."""
     mfa_proved = False
     """Whether this session carries proof of a second factor (authentication context of sign-in)."""
+    capacities: frozenset[str] = frozenset()
+    """"guest", "sponsor": what the person came to do, as found at sign-in. For menus; policies ask the database."""
 
     class Meta:
         constraints = [

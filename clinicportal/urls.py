@@ -1,3 +1,20 @@
-from django.urls import include, path
+from django.urls import path
 
-urlpatterns: list = []
+from clinicportal import views
+from partners import account, signin_views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("sign-in/", signin_views.sign_in, name="sign-in"),
+    path("sign-in/callback/", signin_views.callback, name="sign-in-callback"),
+    path("sign-out/", signin_views.sign_out, name="sign-out"),
+    path("signed-out/", signin_views.signed_out, name="signed-out"),
+    path("stay/", views.stay, name="stay"),
+    path("terms/", views.terms, name="terms"),
+    path("privacy-notice/", views.notice, {"name": "privacy"}, name="privacy-notice"),
+    path("accessibility/", views.notice, {"name": "accessibility"}, name="accessibility"),
+    path("account/", account.account, name="account"),
+    path("account/organisation/", account.choose_organisation, name="choose-organisation"),
+    path("health/live", views.live, name="live"),
+    path("health/ready", views.ready, name="ready"),
+]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_POST, require_safe
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from clinicportal import audit
+from clinicportal.models import StaffRole, Terms, TermsAcceptance
 from clinicportal.tasks import HEARTBEAT_LATE_SECONDS, heartbeat_age
 
 
@@ -42,3 +47,79 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def stay(request: HttpRequest) -> HttpResponse:
     """The person pressed "Stay signed in": the session middleware has recorded it."""
     return HttpResponse(status=204)
+
+
+WORK_PLACES = {StaffRole.APPROVER: "/approvals/", StaffRole.PRIVACY: "/privacy/", StaffRole.OPERATOR: "/organisations/"}
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """The next thing for this person to do."""
+    user = request.user
+    for role, place in WORK_PLACES.items():
+        if user.has_role(role):  # type: ignore[union-attr]
+            return redirect(place)
+    if "guest" in user.capacities and not accepted(user):  # type: ignore[union-attr]
+        return redirect("terms")
+    if user.acting_for is None and len(request.session.get("organisations", [])) > 1:  # type: ignore[union-attr]
+        return redirect("choose-organisation")
+    steps = {
+        "guest": {"text": _("Go to my patients"), "href": "/patients/"},
+        "sponsor": {"text": _("Your people"), "href": "/people/"},
+    }
+    next_steps = [step for capacity, step in steps.items() if capacity in user.capacities]  # type: ignore[union-attr]
+    return render(request, "clinicportal/home.jinja", {"next": next_steps})
+
+
+class TermsForm(forms.Form):
+    accept = forms.BooleanField(
+        label=gettext_lazy("I have read and accept the terms of use"),
+        error_messages={"required": gettext_lazy("Tick the box to accept the terms, or sign out")},
+    )
+
+
+def accepted(user: object) -> TermsAcceptance | None:
+    return TermsAcceptance.objects.filter(user=user, terms__in=Terms.in_force()).first()
+
+
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def terms(request: HttpRequest) -> HttpResponse:
+    """The terms in force; who is signed in and has not accepted them does so here."""
+    current = Terms.in_force().get()
+    acceptance = accepted(request.user) if request.user.is_authenticated else None
+    asks = request.user.is_authenticated and acceptance is None
+    form = TermsForm(request.POST or None) if asks else None
+    if form and form.is_valid():
+        with transaction.atomic():
+            TermsAcceptance.objects.get_or_create(user=request.user, terms=current)
+            audit.record(audit.Type.TERMS_ACCEPTED, current, by=request.user)  # type: ignore[arg-type]
+        return redirect("home")
+    context = {"terms": current, "form": form, "accepted_at": acceptance and acceptance.accepted_at}
+    return render(request, "clinicportal/terms.jinja", context, status=422 if form and form.is_bound else 200)
+
+
+NOTICES = {
+    "privacy": (
+        gettext_lazy("Privacy"),
+        [
+            gettext_lazy("We keep your name, your work address, your organisation and what you do in this portal."),
+            gettext_lazy("We keep it as evidence of who read which record, by whose leave, as long as the law asks."),
+            gettext_lazy("The portal sets one cookie, which holds your session. It loads nothing from other sites."),
+        ],
+    ),
+    "accessibility": (
+        gettext_lazy("Accessibility"),
+        [
+            gettext_lazy("Every page works with a keyboard, with a screen reader, at 320 pixels and without scripts."),
+            gettext_lazy("We aim at WCAG 2.2 level AA. If something stands in your way, call us: we want to mend it."),
+        ],
+    ),
+}
+
+
+@login_not_required
+@require_safe
+def notice(request: HttpRequest, name: str) -> HttpResponse:
+    title, paragraphs = NOTICES[name]
+    return render(request, "clinicportal/notice.jinja", {"title": title, "paragraphs": paragraphs})

@@ -1,2 +1,223 @@
-from allauth.account.adapter import DefaultAccountAdapter as AccountAdapter
-from allauth.socialaccount.adapter import DefaultSocialAccountAdapter as Adapter
+"""Who comes in: an Entra identity becomes the person whom an invitation or a staff role expects, or is turned away.
+
+Identity is tenant id + object id. `tid` is always our tenant, and a stranger who redeems a forwarded
+link carries the expected object id: so the identity provider must be one that the person's
+organisation allows. An email address may deny, never admit.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
+from django.db import transaction
+from django.db.models.functions import Now
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from clinicportal import audit
+from clinicportal.http import Session, entra_session
+from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION
+from clinicportal.models import StaffRole, User
+from partners import addresses, idtoken, invitations
+from partners.models import Guest, PartnerOrganisation
+from records.models import Grant, Suspension
+
+log = structlog.get_logger(__name__)
+
+APP_ROLES = {f"Portal.{role.value.capitalize()}": role for role in StaffRole}
+PASSCODE = "mail"  # the `idp` of a guest who redeemed with a one-time passcode
+
+
+class TurnedAway(Exception):
+    """This identity may not come in: `code` for the audit, `template` for the person."""
+
+    def __init__(self, code: str, template: str = "partners/signin/not_expected.jinja", **context: Any) -> None:
+        super().__init__(code)
+        self.code, self.template, self.context = code, template, context
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a verified ID token says of a person."""
+
+    tenant_id: uuid.UUID
+    object_id: uuid.UUID
+    identity_provider: str  # empty: a member of our tenant
+    name: str
+    address: str
+    roles: frozenset[StaffRole]
+    contexts: frozenset[str]
+
+    @classmethod
+    def of(cls, claims: dict[str, Any]) -> Identity:
+        provider = str(claims.get("idp") or "")
+        contexts = claims.get("acrs") or []
+        return cls(
+            tenant_id=uuid.UUID(claims["tid"]),
+            object_id=uuid.UUID(claims["oid"]),
+            identity_provider="" if provider in (claims["iss"], own_issuer()) else provider,
+            name=str(claims.get("name") or "")[:200],
+            address=str(claims.get("preferred_username") or claims.get("email") or "")[:254],
+            roles=frozenset(APP_ROLES[role] for role in claims.get("roles") or [] if role in APP_ROLES),
+            contexts=frozenset([contexts] if isinstance(contexts, str) else contexts),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}:{self.object_id}"
+
+
+def own_issuer() -> str:
+    return f"https://sts.windows.net/{settings.ENTRA['tenant_id']}/"
+
+
+def admit(identity: Identity) -> User:
+    """Return the person who signs in. Raises TurnedAway."""
+    if settings.ENTRA_CONTEXT_SIGN_IN not in identity.contexts:
+        raise TurnedAway("no-second-factor", "partners/signin/not_strong_enough.jinja")
+    user = User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).first()
+    if user is not None and not user.is_active:
+        raise TurnedAway("inactive", "partners/signin/ended.jinja")
+    if identity.roles and not identity.identity_provider:
+        return staff_member(user, identity)
+    guest = user and Guest.objects.filter(user=user).first()
+    if guest is None:
+        raise TurnedAway("not-expected")
+    return invited_guest(guest, identity)
+
+
+def staff_member(user: User | None, identity: Identity) -> User:
+    """A member of our tenant with an app role: made at first sign-in, roles refreshed at each."""
+    user = user or User(tenant_id=identity.tenant_id, object_id=identity.object_id)
+    user.display_name = identity.name or user.display_name
+    user.email = identity.address
+    user.staff_roles = sorted(identity.roles)
+    user.roles_checked_at = timezone.now()
+    user.save()
+    return user
+
+
+def invited_guest(guest: Guest, identity: Identity) -> User:
+    """The person whom our invitation expects, or a grant's holder who comes back."""
+    user = guest.user
+    if user.staff_roles:  # the app role was taken away in the directory
+        user.staff_roles = []
+        user.save(update_fields=["staff_roles"])
+    if not organisations_of(user):
+        raise TurnedAway("no-access", "partners/signin/ended.jinja")
+    if Suspension.objects.open().filter(user=user).exists():
+        raise TurnedAway("suspended", "partners/signin/paused.jinja")
+    if not is_expected_account(guest, identity):
+        invitations.wrong_account(guest, identity_provider=identity.identity_provider)
+        raise TurnedAway(
+            "wrong-account", "partners/signin/wrong_account.jinja", used=identity.address, expected=guest.address
+        )
+    return user
+
+
+def is_expected_account(guest: Guest, identity: Identity) -> bool:
+    """Whether the account behind the token is the one that was invited, not just the object it redeemed."""
+    if not allowed_organisations(guest.user, identity.identity_provider):
+        return False
+    if guest.redeemed_at is None or identity.identity_provider == PASSCODE:
+        # A colleague at the same organisation can redeem a forwarded link, too. Later an address may change.
+        return addresses.canonical(identity.address) == guest.address
+    return True
+
+
+def organisations_of(user: User) -> set[uuid.UUID]:
+    """Organisations through which a guest has something to do here: as sponsor, or by a grant that isn't over."""
+    grants = Grant.objects.filter(guest=user, ended_at=None, ends_at__gt=Now())
+    sponsorships = user.sponsorships.filter(ended_at=None)
+    return {*grants.values_list("organisation", flat=True), *sponsorships.values_list("organisation", flat=True)}
+
+
+def allowed_organisations(user: User, identity_provider: str) -> list[PartnerOrganisation]:
+    """Those of `organisations_of` that accept this identity provider; a member of our tenant has none to check."""
+    mine = PartnerOrganisation.objects.filter(pk__in=organisations_of(user)).order_by("organisation__name")
+    if not identity_provider:
+        return list(mine)
+    return list(mine.filter(identity_providers__issuer=identity_provider))
+
+
+def capacities_of(user: User) -> list[str]:
+    grants = Grant.objects.filter(guest=user, ended_at=None, ends_at__gt=Now())
+    found = {"guest": grants.exists(), "sponsor": user.sponsorships.active().exists()}
+    return [capacity for capacity, holds in found.items() if holds]
+
+
+class Adapter(DefaultSocialAccountAdapter):
+    """allauth's questions about an Entra identity, answered by the rules above."""
+
+    def get_requests_session(self) -> Session:
+        return entra_session(timeout=(2.0, 3.0))
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        return False
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        identity = Identity.of(request.entra_claims)  # type: ignore[attr-defined]
+        try:
+            with transaction.atomic():
+                user = admit(identity)
+        except TurnedAway as away:
+            raise ImmediateHttpResponse(turn_away(request, identity, away)) from away
+        sociallogin.user = user
+
+    def on_authentication_error(
+        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
+    ) -> None:
+        raise ImmediateHttpResponse(self.refuse(request, exception or error))
+
+    def refuse(self, request: HttpRequest, trouble: object) -> HttpResponse:
+        """The attempt failed before anyone was identified: a page with a way on, one line in the audit."""
+        code = str(trouble) if isinstance(trouble, idtoken.Invalid) else type(trouble).__name__
+        if request.GET.get("error"):
+            code = "declined-at-entra"
+        log.warning("sign-in failed", code=code)
+        audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, reason=code))
+        return render(request, "partners/signin/failed.jinja", {"reference": request.id}, status=403)  # type: ignore[attr-defined]
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        return "/"
+
+    def add_message(self, *args: Any, **kwargs: Any) -> None:
+        """allauth's "Successfully signed in as …" says nothing that the page does not."""
+
+
+def turn_away(request: HttpRequest, identity: Identity, away: TurnedAway) -> HttpResponse:
+    audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, identity=str(identity), reason=away.code))
+    context = {**away.context, "reference": request.id}  # type: ignore[attr-defined]
+    return render(request, away.template, context, status=403)
+
+
+@receiver(user_logged_in)
+def begin_session(sender: object, request: HttpRequest, user: User, **_: Any) -> None:
+    """Start the session's clock, keep its proof of a second factor, choose the organisation where there is one."""
+    identity = Identity.of(request.entra_claims)  # type: ignore[attr-defined]
+    request.session.start()  # type: ignore[attr-defined]
+    request.session[MFA] = timezone.now().isoformat()
+    choices = [] if user.staff_roles else allowed_organisations(user, identity.identity_provider)
+    request.session["organisations"] = [str(organisation.pk) for organisation in choices]
+    if len(choices) == 1:
+        request.session[ORGANISATION] = str(choices[0].pk)
+        user.acting_for = choices[0].pk
+    request.session[CAPACITIES] = capacities_of(user)
+    with transaction.atomic():
+        if guest := Guest.objects.filter(user=user).first():
+            invitations.complete(guest, identity_provider=identity.identity_provider)
+        audit.record(audit.Type.SIGNED_IN, by=user, detail={"acrs": sorted(identity.contexts)})

@@ -9,7 +9,7 @@ and in the row-level security of migrations/0002_wall.py. Grants never add up wi
 from __future__ import annotations
 
 import uuid
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -406,6 +406,11 @@ class GrantQuerySet(InForceQuerySet):
             .exclude(Exists(Suspension.objects.open().filter(user=OuterRef("guest"))))
         )
 
+    def annotate_agreement(self) -> Self:
+        """Add the sections and the end of the agreement in force that goes with each row of `in_force_for`."""
+        agreement = "organisation__agreements__"
+        return self.annotate(agreement_sections=F(agreement + "sections"), agreement_ends_at=F(agreement + "ends_at"))
+
     def covering(self, *, patient: str, facility: str, section: str, classes: str) -> Self:
         """Those of `in_force_for` that allow all of one row of the outer query.
 
@@ -425,7 +430,8 @@ class GrantQuerySet(InForceQuerySet):
         )
 
 
-def members_of(caseload: OuterRef, patient: OuterRef) -> models.QuerySet[Membership]:
+def members_of(caseload: Any, patient: Any) -> models.QuerySet[Membership]:
+    """Memberships in force of `patient` in `caseload`; either may be an OuterRef."""
     return Membership.objects.in_force().filter(caseload=caseload, patient=patient)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-MONTHS_AHEAD = 12
+MONTHS_AHEAD = 6
 
 _MAKE = """
 DO $$
@@ -29,6 +29,6 @@ END $$;
 
 
 def ensure() -> None:
-    """Make what is missing up to a year ahead. Later events land in the default partition: none is lost."""
+    """Make what is missing half a year ahead. Later events land in the default partition: none is lost."""
     with connection.cursor() as cursor:
         cursor.execute(_MAKE % MONTHS_AHEAD)

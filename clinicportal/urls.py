@@ -1,6 +1,6 @@
 from django.urls import path
 
-from clinicportal import views
+from clinicportal import privacy, views
 from partners import account, signin_views
 
 urlpatterns = [
@@ -13,6 +13,7 @@ urlpatterns = [
     path("terms/", views.terms, name="terms"),
     path("privacy-notice/", views.notice, {"name": "privacy"}, name="privacy-notice"),
     path("accessibility/", views.notice, {"name": "accessibility"}, name="accessibility"),
+    path("privacy/", privacy.trail, name="privacy"),
     path("account/", account.account, name="account"),
     path("account/organisation/", account.choose_organisation, name="choose-organisation"),
     path("health/live", views.live, name="live"),

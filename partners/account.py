@@ -25,12 +25,16 @@ def account(request: HttpRequest) -> HttpResponse:
         .order_by("organisation__name", "caseload__name")
     )
     context = {
-        "grants": grants,
-        "sections": dict(Section.choices),
+        "grants": [(grant, named(grant.sections)) for grant in grants],
         "acceptance": TermsAcceptance.objects.filter(user=request.user).order_by("-terms").first(),
         "several": len(request.session.get("organisations", [])) > 1,
     }
     return render(request, "partners/account.jinja", context)
+
+
+def named(sections: list[str]) -> str:
+    """ "problems, medicines, results": in the order that all pages use."""
+    return ", ".join(str(label) for section, label in Section.choices if section in sections)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

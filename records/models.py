@@ -9,6 +9,7 @@ and in the row-level security of migrations/0002_wall.py. Grants never add up wi
 from __future__ import annotations
 
 import uuid
+from datetime import date, datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from clinicportal.models import Terms, TermsAcceptance, User
@@ -474,6 +476,16 @@ class Grant(models.Model):
 
     def __str__(self) -> str:
         return f"grant {self.pk}"
+
+    @property
+    def last_day(self) -> date:
+        """The day that "until" names: access holds until and including it, in the portal's zone."""
+        return last_day(self.ends_at)
+
+
+def last_day(ends_at: datetime) -> date:
+    """The last whole day before an exclusive end, in the portal's zone."""
+    return timezone.localdate(ends_at - timedelta(microseconds=1))
 
 
 def may_view(user: User) -> bool:

@@ -8,11 +8,14 @@ records) the factories write through the worker's role.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -65,7 +68,7 @@ def template(urls: dict[str, str]) -> str:
                 "REDIS_URL": urls["redis"],
                 "CLINICPORTAL_PROCESS": "owner",
             }
-            subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
+            subprocess.run([sys.executable, "manage.py", "migrate", "-v0", "--skip-checks"], cwd=ROOT, env=environment, check=True)
             owner.execute(
                 sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(draft), sql.Identifier(name))
             )
@@ -74,21 +77,34 @@ def template(urls: dict[str, str]) -> str:
 
 
 class Clones:
-    """Makes the next clone of the template; the previous one goes."""
+    """Hands out clones of the template. The next one is made while the test at hand runs."""
 
     def __init__(self, urls: dict[str, str], template: str) -> None:
         self.urls, self.template = urls, template
-        self.name = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'one')}_{os.getpid()}"
+        self.prefix = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'one')}_{os.getpid()}"
         self.owner = psycopg.connect(urls["owner"], autocommit=True)
+        self.numbers = itertools.count()
+        self.maker = ThreadPoolExecutor(max_workers=1)
+        self.next = self.maker.submit(self.make)
 
-    def fresh(self) -> None:
-        self.drop()
-        self.owner.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(self.name), sql.Identifier(self.template))
-        )
+    def make(self) -> str:
+        name = f"{self.prefix}_{next(self.numbers)}"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        self.owner.execute(statement.format(sql.Identifier(name), sql.Identifier(self.template)))
+        return name
 
-    def drop(self) -> None:
-        self.owner.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(self.name)))
+    def take(self) -> str:
+        name = self.next.result()
+        self.next = self.maker.submit(self.make)
+        return name
+
+    def drop(self, name: str) -> None:
+        self.maker.submit(self.owner.execute, sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+
+    def close(self) -> None:
+        self.drop(self.next.result())
+        self.maker.shutdown()
+        self.owner.close()
 
 
 class OneDatabase:
@@ -104,23 +120,30 @@ def clones(urls: dict[str, str], template: str) -> Iterator[Clones]:
     router.routers.append(OneDatabase())
     from clinicportal.settings import database
 
+    yield clones
+    clones.close()
+
+
+def point_at(name: str, urls: dict[str, str]) -> None:
+    """Make every alias a role at the database `name`."""
+    from clinicportal.settings import database
+
     for alias, role in (("default", "web"), ("auditor", "auditor"), ("worker", "worker"), ("owner", "owner")):
-        connections.databases[alias] = {**database(with_name(urls[role], clones.name)), "CONN_MAX_AGE": 0}
+        connections.databases[alias] = {**database(with_name(urls[role], name)), "CONN_MAX_AGE": 0}
         connections.configure_settings(connections.databases)
         if hasattr(connections._connections, alias):
             delattr(connections._connections, alias)
-    yield clones
-    clones.drop()
-    clones.owner.close()
 
 
 @pytest.fixture
-def db(clones: Clones, django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+def db(clones: Clones, django_db_blocker: Any) -> Iterator[None]:
     """A fresh database. `connections["default"]` is the web role; "worker", "auditor" and "owner" are the others."""
-    clones.fresh()
+    name = clones.take()
+    point_at(name, clones.urls)
     with django_db_blocker.unblock():
         yield
         connections.close_all()
+    clones.drop(name)
 
 
 pytest_plugins = ["tests.cast"]

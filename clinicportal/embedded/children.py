@@ -42,6 +42,7 @@ class Child:
     healthy: Callable[[], bool] | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     started_at: float = 0
+    answered: bool = False  # since it was started
 
     def start(self) -> None:
         """Start the process, after what is left of an earlier one is gone."""
@@ -63,7 +64,7 @@ class Child:
             os.pwrite(generation.fileno(), b"%-10d" % self.process.pid, 0)
         finally:
             generation.release()
-        self.started_at = time.monotonic()
+        self.started_at, self.answered = time.monotonic(), False
 
     def _take_over(self) -> Lock:
         lock = Lock(self.lock)
@@ -117,11 +118,12 @@ class Child:
         self.ask_to_stop()
         self.wait_stopped(self.stop_timeout)
 
-    def wait_ready(self) -> bool:
-        """Wait until the process answers; False when it died or did not within `ready_timeout` seconds."""
-        deadline = time.monotonic() + self.ready_timeout
+    def wait_ready(self, timeout: float | None = None) -> bool:
+        """Wait until the process answers; False when it died or did not within `timeout` seconds."""
+        deadline = time.monotonic() + (self.ready_timeout if timeout is None else timeout)
         while self.runs and time.monotonic() < deadline:
-            if self.ready is None or self.ready():
+            if self.answered or self.ready is None or self.ready():
+                self.answered = True
                 return True
             time.sleep(0.05)
         return False

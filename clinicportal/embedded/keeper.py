@@ -26,7 +26,6 @@ class Ward:
     restart_at: float | None = None
     probe_at: float = 0
     missed: int = 0
-    answered: bool = False
 
 
 @dataclass
@@ -65,7 +64,7 @@ class Keeper:
     def _restart_when_due(self, ward: Ward) -> None:
         if time.monotonic() < (ward.restart_at or 0):
             return
-        ward.restart_at, ward.missed, ward.answered = None, 0, False
+        ward.restart_at, ward.missed = None, 0
         ward.probe_at = time.monotonic() + PROBE_EVERY
         try:
             ward.child.start()
@@ -77,8 +76,8 @@ class Keeper:
         if child.healthy is None or now < ward.probe_at:
             return
         if child.healthy():
-            ward.missed, ward.answered = 0, True
-        elif ward.answered or child.age > child.ready_timeout:
+            ward.missed, child.answered = 0, True
+        elif child.answered or child.age > child.ready_timeout:
             ward.missed += 1
         ward.probe_at = time.monotonic() + PROBE_EVERY
         if ward.missed >= PROBES_MISSED:

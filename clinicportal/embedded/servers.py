@@ -14,6 +14,8 @@ from clinicportal.embedded.postgres import Postgres
 from clinicportal.embedded.services import Services
 from clinicportal.embedded.valkey import Valkey
 
+SERVERS = ("postgres", "valkey")
+
 
 @dataclass(frozen=True)
 class Servers:

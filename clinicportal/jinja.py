@@ -1,0 +1,51 @@
+"""The template environment, and the renderer that draws a Django form field as an NHS.UK component."""
+
+from typing import Any
+
+import jinja2
+from django.forms.renderers import DjangoTemplates
+from django.template import engines
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils import translation
+
+from clinicportal.dates import clinical_date, clinical_time, iso, plain_date
+from clinicportal.forms import problems, widget_context
+
+
+def environment(**options: Any) -> jinja2.Environment:
+    """Return the environment of every page, as named in TEMPLATES["OPTIONS"]["environment"].
+
+    ChainableUndefined because the NHS.UK macros read optional parameters of parameters that were not given.
+    """
+    options["undefined"] = jinja2.ChainableUndefined
+    options["loader"] = jinja2.ChoiceLoader([options["loader"], jinja2.PackageLoader("nhsuk_frontend_jinja")])
+    options.setdefault("extensions", []).extend(["jinja2.ext.i18n", "jinja2.ext.do"])
+    options.update(trim_blocks=True, lstrip_blocks=True)
+    env = jinja2.Environment(**options)  # noqa: S701 (Django's backend passes autoescape=True)
+    env.install_gettext_callables(  # type: ignore[attr-defined]
+        gettext=translation.gettext,
+        ngettext=translation.ngettext,
+        pgettext=translation.pgettext,
+        npgettext=translation.npgettext,
+        newstyle=True,
+    )
+    env.globals.update(static=static, url=url, problems=problems, widget_context=widget_context)
+    env.filters.update(clinical_date=clinical_date, clinical_time=clinical_time, plain_date=plain_date, iso=iso)
+    return env
+
+
+def url(name: str, *args: Any, **kwargs: Any) -> str:
+    """Return the path of a named page: `{{ url("partners:request", request.pk) }}`."""
+    return reverse(name, args=args or None, kwargs=kwargs or None)
+
+
+class NHSRenderer(DjangoTemplates):
+    """Draws `field.as_field_group()` by components/field.jinja; other form templates stay Django's own."""
+
+    field_template_name = "components/field.jinja"
+
+    def get_template(self, template_name: str) -> Any:
+        if template_name.endswith(".jinja"):
+            return engines["jinja2"].get_template(template_name)
+        return super().get_template(template_name)

@@ -1,0 +1,197 @@
+"""One test over time as plain geometry that components/chart.jinja draws: no script, no canvas, prints as it looks."""
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from clinicportal.dates import clinical_date
+
+Flag = Literal["", "high", "low", "critical-high", "critical-low"]
+
+COLOURS = {"": "#212b32", "high": "#7a4100", "low": "#32408f", "critical-high": "#8f1420", "critical-low": "#8f1420"}
+LABELLED_POINTS = 12  # more of them would lie on top of each other; flagged ones and the newest stay labelled
+
+
+@dataclass(frozen=True)
+class Point:
+    """One result. `text` is the value as reported; `value` is None where there is none, and `note` says why."""
+
+    at: dt.datetime | dt.date
+    value: float | None
+    text: str = ""
+    flag: Flag = ""
+    note: str = ""
+
+
+@dataclass
+class Frame:
+    """What one drawing of fixed size holds, in its own pixels."""
+
+    width: int
+    height: int
+    left: int = 40
+    right: int = 0
+    top: int = 12
+    bottom: int = 0
+    band: dict[str, float] | None = None
+    limits: list[dict[str, Any]] = field(default_factory=list)
+    x_ticks: list[dict[str, Any]] = field(default_factory=list)
+    y_ticks: list[dict[str, Any]] = field(default_factory=list)
+    points: list[dict[str, Any]] = field(default_factory=list)
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class Plot:
+    wide: Frame
+    narrow: Frame
+    unit: str
+    range_words: str
+    summary: str
+
+
+def plot(
+    points: Iterable[Point],
+    *,
+    unit: str,
+    since: dt.date,
+    until: dt.date,
+    low: float | None = None,
+    high: float | None = None,
+    range_words: str = "",
+) -> Plot:
+    """Return the drawings of `points` between `since` and `until`, both inclusive, in any order.
+
+    `low` and `high` are the limits of the reference range; either may be missing.
+    """
+    inside = sorted((p for p in points if since <= _day(p.at) <= until), key=lambda p: (_day(p.at), str(p.at)))
+    scale = _Scale(inside, since, until, low, high)
+    wide = scale.draw(Frame(620, 320, right=556, bottom=286), intervals=4, labels=len(inside) <= LABELLED_POINTS)
+    narrow = scale.draw(Frame(320, 270, left=36, right=286, bottom=238), intervals=2, labels=False)
+    return Plot(wide, narrow, unit, range_words or _("Reference range"), _summary(inside, unit))
+
+
+class _Scale:
+    def __init__(
+        self, points: Sequence[Point], since: dt.date, until: dt.date, low: float | None, high: float | None
+    ) -> None:
+        self.points, self.since, self.until, self.low, self.high = points, since, until, low, high
+        values = [v for v in (*(p.value for p in points), low, high) if v is not None] or [0.0, 1.0]
+        span = (max(values) - min(values)) or abs(max(values)) or 1.0
+        self.step = _nice(span / 3)
+        self.bottom = math.floor((min(values) - span * 0.08) / self.step) * self.step
+        if min(values) >= 0:
+            self.bottom = max(self.bottom, 0.0)
+        self.top = max(max(values) + span * 0.2, self.bottom + 2 * self.step)
+
+    def draw(self, frame: Frame, *, intervals: int, labels: bool) -> Frame:
+        days = max((self.until - self.since).days, 1)
+
+        def x(day: dt.date) -> float:
+            return round(frame.left + (frame.right - frame.left) * (day - self.since).days / days, 1)
+
+        def y(value: float) -> float:
+            share = (value - self.bottom) / (self.top - self.bottom)
+            return round(frame.bottom - (frame.bottom - frame.top) * share, 1)
+
+        self._axes(frame, x, y, intervals)
+        self._range(frame, y)
+        placed = [(p, x(_day(p.at)), y(p.value) if p.value is not None else frame.bottom - 9.0) for p in self.points]
+        frame.line = " ".join(f"{px},{py}" for p, px, py in placed if p.value is not None)
+        frame.points = [
+            _mark(p, px, py, label=labels or bool(p.flag) or p.value is None or (p is self.points[-1] and not labels))
+            for p, px, py in placed
+        ]
+        return frame
+
+    def _axes(self, frame: Frame, x: Any, y: Any, intervals: int) -> None:
+        decimals = max(0, -math.floor(math.log10(self.step))) if self.step < 1 else 0
+        if decimals == 0 and self.step == 1 and self.top < 20:
+            decimals = 1
+        for n in range(math.floor((self.top - self.bottom) / self.step) + 1):
+            value = self.bottom + n * self.step
+            frame.y_ticks.append({"y": y(value), "text": f"{value:,.{decimals}f}"})
+        for n, day in enumerate(_ticks(self.since, self.until, intervals)):
+            anchor = "start" if n == 0 else "middle"
+            frame.x_ticks.append({"x": x(day), "text": clinical_date(day), "anchor": anchor})
+
+    def _range(self, frame: Frame, y: Any) -> None:
+        if self.low is None and self.high is None:
+            return
+        top = y(self.high) if self.high is not None else frame.top
+        bottom = y(self.low) if self.low is not None else frame.bottom
+        frame.band = {"top": top, "bottom": bottom, "label_y": bottom - 6}
+        frame.limits = [{"y": y(v), "text": f"{v:g}"} for v in (self.high, self.low) if v is not None]
+
+
+def _mark(point: Point, x: float, y: float, *, label: bool) -> dict[str, Any]:
+    """Describe one point: shape and word for a flagged one, a cross for one without a value."""
+    words = {
+        "high": _("High"),
+        "low": _("Low"),
+        "critical-high": _("Critically high"),
+        "critical-low": _("Critically low"),
+    }
+    mark: dict[str, Any] = {"x": x, "y": y, "shape": "dot", "colour": COLOURS[point.flag], "text": ""}
+    if point.value is None:
+        mark.update(shape="cross", text=point.note, text_x=x - 9, text_y=y + 4, anchor="end")
+        mark["colour"] = "#4c6272"
+    elif point.flag:
+        mark["shape"] = "up" if point.flag.endswith("high") else "down"
+        mark.update(text=f"{words[point.flag]} {point.text}", text_x=x - 11, text_y=y + 2, anchor="end")
+    elif label:
+        mark.update(text=point.text, text_x=x, text_y=y + 19, anchor="middle")
+    # A label that would leave the drawing at the left goes to the other side.
+    if mark["text"] and mark.get("anchor") == "end" and x < 40 + 7 * len(mark["text"]):
+        mark.update(text_x=x + 11, anchor="start")
+    return mark
+
+
+def _ticks(since: dt.date, until: dt.date, intervals: int) -> list[dt.date]:
+    """Return the dates below the axis: whole months apart where the period allows it."""
+    months = (until.year - since.year) * 12 + until.month - since.month
+    if since.day == until.day <= 28 and months and months % intervals == 0:
+        step = months // intervals
+        return [_add_months(since, step * n) for n in range(intervals + 1)]
+    return [since + (until - since) * n / intervals for n in range(intervals + 1)]
+
+
+def _add_months(day: dt.date, months: int) -> dt.date:
+    years, month = divmod(day.month - 1 + months, 12)
+    return day.replace(year=day.year + years, month=month + 1)
+
+
+def _nice(raw: float) -> float:
+    """Round up to 1, 2, 2.5 or 5 times a power of ten, as people count."""
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+
+
+def _day(at: dt.datetime | dt.date) -> dt.date:
+    if not isinstance(at, dt.datetime):
+        return at
+    return timezone.localdate(at) if timezone.is_aware(at) else at.date()
+
+
+def _summary(points: Sequence[Point], unit: str) -> str:
+    """Say in words what the drawing shows, for those who hear it."""
+    valued = [p for p in points if p.value is not None]
+    if not valued:
+        return _("No values in this period.")
+    lowest, highest = min(valued, key=lambda p: p.value or 0), max(valued, key=lambda p: p.value or 0)
+    counted = ngettext("%(count)s value", "%(count)s values", len(valued)) % {"count": len(valued)}
+    return _("%(counted)s from %(first)s to %(last)s, lowest %(low)s, highest %(high)s, latest %(now)s %(unit)s.") % {
+        "counted": counted,
+        "first": clinical_date(_day(valued[0].at)),
+        "last": clinical_date(_day(valued[-1].at)),
+        "low": lowest.text or lowest.value,
+        "high": highest.text or highest.value,
+        "now": valued[-1].text or valued[-1].value,
+        "unit": unit,
+    }

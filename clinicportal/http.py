@@ -30,7 +30,6 @@ class Session(requests.Session):
         self.timeout = timeout
         self.trust_env = False
         self.verify = ca_file or True
-        self.max_redirects = 0
         adapter = HTTPAdapter(max_retries=0)
         self.mount("https://", adapter)
         self.mount("http://", adapter)

@@ -1,0 +1,97 @@
+"""Production starts with safe values or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from clinicportal.settings import BASE_DIR, Environment, database, refuse_unsafe
+
+SAFE = {
+    "clinicportal_mode": "production",
+    "clinicportal_secret_key": "k" * 50,
+    "clinicportal_encryption_keys": "ZGV2ZWxvcG1lbnQtb25seS1ub3QtYS1zZWNyZXQtISE=",
+    "clinicportal_base_url": "https://portal.hospital.example",
+    "database_url": "postgresql://web@db/clinicportal",
+    "database_worker_url": "postgresql://worker@db/clinicportal",
+    "database_auditor_url": "postgresql://auditor@db/clinicportal",
+    "redis_url": "rediss://broker/0",
+    "clinicportal_smtp_url": "smtps://user:secret@mail",
+    "entra_tenant_id": "c0ffee00-0000-4000-8000-000000000000",
+    "entra_client_id": "client",
+    "entra_client_secret": "secret",
+    "entra_group_id": "group",
+}
+
+
+def problems(**changes: str) -> list[str]:
+    return refuse_unsafe(Environment(**{**SAFE, **changes}))
+
+
+def test_safe_values_are_accepted():
+    assert problems() == []
+    worker = {"clinicportal_process": "worker", "entra_graph_client_id": "g", "entra_graph_client_secret": "s"}
+    assert problems(**worker, entra_client_secret="") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"clinicportal_secret_key": "short"}, "CLINICPORTAL_SECRET_KEY"),
+        ({"clinicportal_encryption_keys": ""}, "CLINICPORTAL_ENCRYPTION_KEYS"),
+        ({"clinicportal_base_url": "http://portal.hospital.example"}, "CLINICPORTAL_BASE_URL"),
+        ({"database_url": ""}, "DATABASE_URL"),
+        ({"database_worker_url": ""}, "DATABASE_WORKER_URL"),
+        ({"database_auditor_url": ""}, "DATABASE_AUDITOR_URL"),
+        ({"redis_url": ""}, "REDIS_URL"),
+        ({"clinicportal_smtp_url": "smtp://mail"}, "CLINICPORTAL_SMTP_URL"),
+        ({"entra_tenant_id": ""}, "ENTRA_TENANT_ID"),
+        ({"entra_tenant_id": "common"}, "ENTRA_TENANT_ID"),
+        ({"entra_client_secret": ""}, "ENTRA_CLIENT_SECRET"),
+        ({"entra_graph_client_secret": "s"}, "ENTRA_GRAPH_CLIENT_SECRET"),
+        ({"clinicportal_process": "worker"}, "ENTRA_GRAPH_CLIENT_ID"),
+    ],
+)
+def test_an_unsafe_value_is_refused_with_a_sentence_that_names_it(change, names):
+    (sentence,) = problems(**change)
+    assert names in sentence
+    assert sentence.endswith(".")
+
+
+def start(**changes: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ENTRA_", "CLINICPORTAL_"))}
+    environment |= {name.upper(): value for name, value in changes.items()}
+    code = "from clinicportal import settings; print(settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE)"
+    return subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, env=environment, capture_output=True, text=True)
+
+
+def test_production_starts_with_safe_values():
+    done = start(**SAFE)
+    assert done.stdout.split() == ["__Host-session", "True"], done.stderr
+
+
+def test_production_does_not_start_with_an_unsafe_value():
+    done = start(**{**SAFE, "clinicportal_secret_key": ""})
+    assert done.returncode != 0
+    assert "Set CLINICPORTAL_SECRET_KEY" in done.stderr
+
+
+def test_development_refuses_to_meet_a_real_tenant():
+    done = start(entra_tenant_id=SAFE["entra_tenant_id"], database_url="postgresql:///x", redis_url="redis://y")
+    assert "Set CLINICPORTAL_MODE=production" in done.stderr
+
+
+def test_the_sign_in_process_never_holds_the_graph_credential():
+    code = "from clinicportal import settings; print(repr(settings.ENTRA['graph_client_secret']))"
+    environment = {**os.environ, "CLINICPORTAL_PROCESS": "web"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "''", done.stderr
+
+
+def test_a_database_address_keeps_its_socket_directory_and_options():
+    found = database("postgresql://web:p%40ss@/portal?host=/run/pg&sslmode=verify-full")
+    assert (found["HOST"], found["NAME"], found["PASSWORD"]) == ("/run/pg", "portal", "p@ss")
+    assert found["OPTIONS"]["sslmode"] == "verify-full"

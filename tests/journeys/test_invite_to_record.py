@@ -1,0 +1,140 @@
+"""The main job, end to end: asked for, approved, provisioned, redeemed, read, written down, ended."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from playwright.sync_api import expect
+
+from tests.journeys.conftest import eventually
+
+NURSE = "nurse@northfield.example"
+
+
+def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, portal):
+    # 1. A sponsor asks for a colleague's access.
+    sponsor = person("sponsor@northfield.example")
+    page = sponsor.signs_in()
+    page.goto("/people/")
+    sponsor.reads("Your people")
+    page.get_by_role("link", name="Add a colleague").first.click()
+    sponsor.reads("Add a colleague")
+    page.get_by_label("Work email address").fill(NURSE)
+    page.get_by_label("First name").fill("Practice")
+    page.get_by_label("Last name").fill("Nurse")
+    page.get_by_role("group", name="Which patients?").get_by_role("checkbox").first.check()
+    page.get_by_label("Why").fill("New in the heart failure team")
+    page.get_by_role("checkbox", name=re.compile("I confirm")).check()
+    page.get_by_role("button", name="Ask for access").click()
+    sponsor.reads("Access for Practice Nurse")
+
+    # 2. An approver sees what it means, and approves.
+    approver = person("approver@hospital.example")
+    desk = approver.signs_in()
+    desk.goto("/approvals/")
+    approver.reads("To decide")
+    desk.get_by_role("link", name="Practice Nurse").first.click()
+    effect = desk.get_by_role("heading", name="If you approve").locator("..")
+    expect(effect).to_contain_text(re.compile(r"\d+ patients"))
+    expect(effect).to_contain_text("until")
+    desk.get_by_role("button", name="Approve", exact=True).click()
+
+    # 3. The job provisions: the mail goes out last.
+    (mail,) = eventually(lambda: portal.mails(NURSE), seconds=30)
+    link = re.search(r"http://portal\.localhost:\d+/welcome/\S+", mail["text"]).group()
+    expect(page.get_by_text(re.compile("Practice Nurse signs in")).first).to_be_visible()
+
+    # 4. The guest opens the mail, redeems with their own account, accepts the terms.
+    guest = person(NURSE)
+    seat = guest.goes_to(f"http://login.localhost:{portal.tenant_port}/mailbox/?to={NURSE}")
+    seat.get_by_role("link", name=re.compile("access")).first.click()
+    expect(seat.get_by_text(link).first).to_be_visible()
+    before = portal.addresses() and digest(portal)
+    seat.goto(link)
+    expect(seat.get_by_role("heading", level=1)).to_contain_text("Welcome, Practice Nurse")
+    assert digest(portal) == before, "reading the landing page changed something"
+    seat.get_by_role("button", name="Continue to sign in").click()
+    guest.passes_the_tenant()
+    seat.get_by_role("button", name="Continue to sign in").click()
+    seat.wait_for_url(re.compile("login.localhost|/terms/"))
+    if "login.localhost" in seat.url:
+        guest.passes_the_tenant()
+    guest.reads("Terms of use")
+    seat.get_by_role("checkbox", name=re.compile("I have read")).check()
+    seat.get_by_role("button", name="Accept and continue").click()
+    guest.reads("You are in")
+    seat.get_by_role("button", name="Go to my patients").or_(seat.get_by_role("link", name="Go to my patients")).click()
+    guest.reads("My patients")
+
+    # 5. The chart, of the caseload only.
+    rows = seat.locator("a[href^='/patients/']")
+    assert rows.count() > 0
+    record = rows.first.get_attribute("href").rstrip("/")
+    shown = {href.split("/")[2] for href in rows.evaluate_all("links => links.map(a => a.getAttribute('href'))")}
+    seat.goto(record)
+    guest.reads("Summary")
+    for section in ("Results", "Medicines", "Problems", "Allergies", "Immunisations"):
+        seat.goto(f"{record}/{section.lower()}")
+        guest.reads(section)
+        expect(seat.get_by_text("This view may be incomplete.")).to_be_visible()
+    outside = seat.goto(f"/patients/{somebody_else(portal, shown)}/")
+    outside_text = without_request_id(seat.content())
+    assert outside.status == 404
+    unknown = seat.goto(f"/patients/{uuid.uuid4()}/")
+    assert unknown.status == 404
+    assert without_request_id(seat.content()) == outside_text
+
+    # 6. All of it is in the audit.
+    trail = portal.trail()
+    types = {event["type"] for event in trail}
+    assert {
+        "signed-in", "access-asked", "access-approved", "provisioned", "invitation-sent", "invitation-redeemed",
+        "terms-accepted", "patients-listed", "record-opened", "record-refused",
+    } <= types  # fmt: skip
+    patient = record.split("/")[2]
+    opened = {event["section"] for event in trail if event["type"] == "record-opened" and patient in event["patients"]}
+    assert {"results", "medicines", "problems", "allergies", "immunisations"} <= opened
+    assert sum(event["type"] == "record-refused" for event in trail) == 2
+
+    # 7. The approver ends the access: the next request is turned away.
+    desk.goto("/approvals/")
+    desk.goto(desk.url)
+    desk.go_back()
+    end_access(desk, portal)
+    seat.goto(record)
+    expect(seat.get_by_role("heading", level=1, name="Summary")).to_have_count(0)
+    guest.reads("Sign in")
+
+
+def end_access(desk, portal) -> None:
+    request_id = portal_value(portal, "SELECT id FROM partners_accessrequest WHERE address = %s", NURSE)
+    desk.goto(f"/approvals/{request_id}/")
+    desk.get_by_role("link", name="End access").or_(desk.get_by_role("button", name="End access")).first.click()
+    desk.get_by_role("button", name="End access").click()
+    expect(desk.get_by_text(re.compile("ended", re.IGNORECASE)).first).to_be_visible()
+
+
+def portal_value(portal, query: str, *parameters: object):
+    import psycopg
+
+    with psycopg.connect(portal.addresses()["database_worker_url"]) as worker:
+        return worker.execute(query, parameters).fetchone()[0]
+
+
+def digest(portal) -> str:
+    """One hash over every row that the landing page could have touched."""
+    tables = ["partners_invitation", "partners_accessrequest", "partners_guest", "records_grant", "clinicportal_user"]
+    parts = " || ".join(f"(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {t} t)" for t in tables)
+    return portal_value(portal, f"SELECT {parts}")
+
+
+def somebody_else(portal, shown: set[str]) -> str:
+    """A patient of the demo whom the guest's list doesn't show."""
+    return portal_value(portal, "SELECT id::text FROM records_patient WHERE NOT id::text = ANY(%s) LIMIT 1", list(shown))
+
+
+def without_request_id(html: str) -> str:
+    html = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID", html)
+    html = re.sub(r'(name="csrf-token" content|name="csrfmiddlewaretoken" value)="[^"]*"', r"\1", html)
+    return re.sub(r'session-expires-in" content="\d+"', "", html)

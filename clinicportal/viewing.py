@@ -60,6 +60,7 @@ CLINICAL_TABLES = (
     "records_membership",
     "records_resource",
     "records_alsoabout",
+    "records_awaited",
     "records_resourceversion",
     "records_rejection",
 )

@@ -24,6 +24,7 @@ class RecordsConfig(AppConfig):
         "records_membership": (READ, FULL, NOTHING),
         "records_resource": (READ, FULL, NOTHING),
         "records_alsoabout": (READ, FULL, NOTHING),
+        "records_awaited": (NOTHING, FULL, NOTHING),
         "records_resourceversion": (READ, FULL, NOTHING),
         "records_import": (READ, WRITE, NOTHING),
         "records_rejection": (NOTHING, FULL, NOTHING),

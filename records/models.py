@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.functions import Now
@@ -99,6 +100,7 @@ class Source(models.Model):
     name = models.SlugField(unique=True)
     facility = models.ForeignKey(Facility, on_delete=models.PROTECT, related_name="sources")
     mrn_system = models.CharField(max_length=200, blank=True)
+    base = models.CharField(max_length=300, blank=True)  # of its absolute references: https://ehr.example/fhir
     # The demo set's visits are years old: its patients are registered with the organisation of the latest visit.
     registers_by_latest_visit = models.BooleanField(default=False)
     imported_up_to = models.DateTimeField(null=True)
@@ -115,6 +117,8 @@ class Organisation(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=200, unique=True)
+    # How our feeds name it: an Organization with this value as identifier of system urn:clinicportal:partner.
+    key = models.SlugField(unique=True, null=True)
 
     class Meta:
         ordering = ["name"]
@@ -323,6 +327,10 @@ class OptOut(models.Model):
 # ---------------------------------------------------------------- caseloads and grants
 
 
+def events_of_care() -> list[str]:
+    return [basis for basis in Membership.Basis.values if basis != Membership.Basis.LIST]
+
+
 class Caseload(models.Model):
     """Patients that an organisation looks after with us at one facility."""
 
@@ -330,6 +338,8 @@ class Caseload(models.Model):
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="caseloads")
     facility = models.ForeignKey(Facility, on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=100)
+    # Which events of care fill it (records/caseloads.py); none: it is kept by hand.
+    filled_by = ArrayField(models.CharField(max_length=20), default=events_of_care, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organisation", "name"], name="caseload_name_once")]
@@ -549,11 +559,14 @@ class Resource(models.Model):
     time = models.DateTimeField(null=True)  # when it happened, for newest first
     status = models.CharField(max_length=40, blank=True)
     encounter_id = models.UUIDField(null=True)
-    classes = classes_field()
+    classes = classes_field()  # all that a grant must allow: its own, its patient's, those of what it holds
+    own_classes = classes_field()  # by the labels in its text
+    holds = ArrayField(models.UUIDField(), default=list, blank=True)  # resources whose content it may repeat
+    settled = models.BooleanField(default=True)  # False: `classes` is not complete yet and has UNKNOWN, which hides
     number = models.PositiveIntegerField(default=1)
     version_id = models.CharField(max_length=64, blank=True)
     last_updated = models.DateTimeField(null=True)
-    digest = models.BinaryField(max_length=32)  # sha256 of `raw`: an unchanged line costs no write
+    digest = models.BinaryField(max_length=32)  # of the text and the rules that read it: unchanged costs no write
     raw = models.TextField()
     received_at = models.DateTimeField(db_default=Now())
     tombstoned_at = models.DateTimeField(null=True)
@@ -567,6 +580,9 @@ class Resource(models.Model):
         indexes = [
             models.Index("patient", "section", F("time").desc(nulls_last=True), name="resource_by_section"),
             models.Index("patient", "code", F("time").desc(nulls_last=True), name="resource_by_code"),
+            # What the importer asks: few rows of any table, so they cost others nothing.
+            models.Index(fields=["source"], condition=Q(settled=False), name="resource_unsettled"),
+            GinIndex(fields=["holds"], condition=~Q(holds=[]), name="resource_by_content"),
         ]
 
     def __str__(self) -> str:
@@ -584,6 +600,23 @@ class AlsoAbout(models.Model):
 
     def __str__(self) -> str:
         return f"{self.resource_id} also about {self.patient_id}"
+
+
+class Awaited(models.Model):
+    """What a resource names and its source has not sent yet: a patient, or the target of a conditional reference.
+
+    A resource that waits for a patient is visible to no one. Looked at again when an import ends.
+    """
+
+    resource = models.ForeignKey(Resource, on_delete=models.CASCADE, related_name="awaits")
+    reference = models.CharField(max_length=500)  # "Patient/123" or "Practitioner?identifier=system|value"
+
+    class Meta:
+        verbose_name_plural = "awaited"
+        constraints = [models.UniqueConstraint(fields=["resource", "reference"], name="awaited_once")]
+
+    def __str__(self) -> str:
+        return f"awaited by {self.resource_id}"
 
 
 class ResourceVersion(models.Model):

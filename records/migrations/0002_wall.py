@@ -57,6 +57,7 @@ CLINICAL = (
     "records_membership",
     "records_resource",
     "records_alsoabout",
+    "records_awaited",
     "records_resourceversion",
     "records_rejection",
 )

@@ -1,0 +1,292 @@
+"""Letters, notes and reports: DocumentReference and DiagnosticReport.
+
+Text is decoded within limits. HTML, of an attachment or a narrative, is reduced to the formatting that FHIR allows in
+a narrative, without styles, links, pictures or anything that loads or runs; other kinds of file are named, not opened.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from enum import StrEnum
+
+import nh3
+from django.utils.translation import gettext as _
+from markupsafe import Markup
+
+from records.display import codes, dates, fhir, names, timing
+from records.display.dates import When
+from records.display.marks import Kind, Mark, entered_in_error
+from records.display.words import clean, clean_lines
+
+MOST_BYTES = 1024 * 1024
+"""Size of one text that is decoded and shown; a letter has a few thousand."""
+
+# FHIR R4, Narrative: the basic formatting elements of HTML 4.0, chapters 7-11 and 15. Links and images are allowed
+# there and not here: one leads out of the record, the other tells its server who is reading.
+_TAGS = {
+    "b", "big", "blockquote", "br", "caption", "cite", "code", "col", "colgroup", "dd", "del", "dfn", "div", "dl",
+    "dt", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "ins", "kbd", "li", "ol", "p", "pre", "q", "s", "samp",
+    "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "u", "ul",
+    "var",
+}  # fmt: skip
+_ATTRIBUTES = {"td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan", "scope"}, "ol": {"start"}}
+# The page has its own h1 and h2: headings inside a document stand below them.
+_HEADINGS = re.compile(r"<(/?)h[1-6]>")
+
+
+_NOTHING = Markup()
+
+
+class Form(StrEnum):
+    TEXT = "text"
+    HTML = "html"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Body:
+    """One part of a document. `html` is safe to print; `text` is not escaped; `absent` says why there is neither."""
+
+    form: Form
+    title: str = ""
+    text: str = ""
+    html: Markup = _NOTHING
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    title: str
+    type: str
+    author: str
+    date: When
+    category: str = ""
+    by: str = ""
+    marks: tuple[Mark, ...] = ()
+    conclusion: str = ""
+    bodies: tuple[Body, ...] = ()
+    notes: tuple[str, ...] = ()
+    stands: bool = True
+    superseded: bool = False
+    replaces: tuple[str, ...] = ()
+    reference: str = ""
+    period: str = ""
+    results: tuple[str, ...] = ()
+
+
+def of(resource: fhir.Json, zone: tzinfo = UTC, *, with_bodies: bool = True) -> Document:
+    """Read either kind of resource; without bodies for lists, which then decode nothing."""
+    if resource.get("resourceType") == "DiagnosticReport":
+        return _report(resource, zone, with_bodies=with_bodies)
+    return _document(resource, zone, with_bodies=with_bodies)
+
+
+def sort(documents: Iterable[Document]) -> tuple[Document, ...]:
+    """Newest first. Superseded ones keep their place: most of what some sources send is superseded."""
+    return tuple(sorted(documents, key=lambda item: item.date.order, reverse=True))
+
+
+def _document(resource: fhir.Json, zone: tzinfo, *, with_bodies: bool) -> Document:
+    attachments = [fhir.mapping(content.get("attachment")) for content in fhir.mappings(resource.get("content"))]
+    kind = codes.text_of(resource.get("type"))
+    titles = [clean(attachment.get("title")) for attachment in attachments]
+    status = fhir.plain_code(resource.get("status"))
+    context = fhir.mapping(resource.get("context"))
+    first = attachments[0] if attachments else {}
+    return Document(
+        title=clean(resource.get("description"))
+        or next(filter(None, titles), "")
+        or kind
+        or _("Document without a title"),
+        type=kind or _("Type not recorded"),
+        category=timing.joined(list(codes.texts_of(resource.get("category")))),
+        author=_people(resource.get("author")) or _("Author not recorded"),
+        by=codes.referred(resource.get("custodian")),
+        date=dates.read(resource.get("date") or first.get("creation"), zone),
+        period=_period(context.get("period"), zone),
+        marks=_document_marks(status, fhir.plain_code(resource.get("docStatus"))),
+        bodies=_bodies(attachments, resource) if with_bodies else (),
+        stands=status != "entered-in-error",
+        superseded=status == "superseded",
+        replaces=_replaced(resource),
+        reference=f"DocumentReference/{clean(resource.get('id'))}",
+    )
+
+
+def _report(resource: fhir.Json, zone: tzinfo, *, with_bodies: bool) -> Document:
+    attachments = fhir.mappings(resource.get("presentedForm"))
+    kind = codes.text_of(resource.get("code"))
+    status = fhir.plain_code(resource.get("status"))
+    concluded = [clean_lines(resource.get("conclusion")).strip(), *codes.texts_of(resource.get("conclusionCode"))]
+    effective = dates.occurrence(resource, "effective", zone)
+    return Document(
+        title=kind or _("Report without a title"),
+        type=timing.joined(list(dict.fromkeys(codes.texts_of(resource.get("category"))))) or _("Report"),
+        author=_people(resource.get("resultsInterpreter"))
+        or _people(resource.get("performer"))
+        or _("Author not recorded"),
+        date=effective if effective.known else dates.read(resource.get("issued"), zone),
+        marks=_report_marks(status),
+        conclusion="\n".join(filter(None, concluded)),
+        bodies=_bodies(attachments, resource) if with_bodies else (),
+        stands=status != "entered-in-error",
+        reference=f"DiagnosticReport/{clean(resource.get('id'))}",
+        results=tuple(filter(None, map(fhir.reference_key, fhir.mappings(resource.get("result"))))),
+    )
+
+
+def _people(references: object) -> str:
+    return timing.joined(list(filter(None, (names.person(codes.referred(r)) for r in fhir.mappings(references)))))
+
+
+def _period(held: object, zone: tzinfo) -> str:
+    if not fhir.mapping(held):
+        return ""
+    start, end = dates.of_period(held, zone)
+    return start.text if start.text == end.text else _("%(start)s to %(end)s") % {"start": start.text, "end": end.text}
+
+
+def _replaced(resource: fhir.Json) -> tuple[str, ...]:
+    related = (r for r in fhir.mappings(resource.get("relatesTo")) if fhir.plain_code(r.get("code")) == "replaces")
+    return tuple(filter(None, (fhir.reference_key(r.get("target")) for r in related)))
+
+
+def _document_marks(status: str, doc_status: str) -> tuple[Mark, ...]:
+    if "entered-in-error" in (status, doc_status):
+        return (entered_in_error(),)
+    marks: list[Mark] = []
+    if status == "superseded":
+        marks.append(Mark(Kind.SUPERSEDED, _("Superseded")))
+    elif status != "current":
+        marks.append(Mark(Kind.UNKNOWN, _("Status not known")))
+    if doc_status == "preliminary":
+        marks.append(Mark(Kind.PRELIMINARY, _("Preliminary")))
+    elif doc_status == "amended":
+        marks.append(Mark(Kind.AMENDED, _("Amended")))
+    return tuple(marks)
+
+
+def _report_marks(status: str) -> tuple[Mark, ...]:
+    if status == "entered-in-error":
+        return (entered_in_error(),)
+    mark = {
+        "registered": Mark(Kind.REGISTERED, _("Awaited")),
+        "partial": Mark(Kind.PRELIMINARY, _("Partial")),
+        "preliminary": Mark(Kind.PRELIMINARY, _("Preliminary")),
+        "final": None,
+        "amended": Mark(Kind.AMENDED, _("Amended")),
+        "corrected": Mark(Kind.CORRECTED, _("Corrected")),
+        "appended": Mark(Kind.AMENDED, _("Added to")),
+        "cancelled": Mark(Kind.CANCELLED, _("Cancelled")),
+    }.get(status, Mark(Kind.UNKNOWN, _("Status not known")))
+    return (mark,) if mark else ()
+
+
+# -------------------------------------------------------------------------------------------------- bodies
+
+
+def _bodies(attachments: Iterable[fhir.Json], resource: fhir.Json) -> tuple[Body, ...]:
+    bodies = [body_of(attachment) for attachment in attachments]
+    narrative = fhir.mapping(resource.get("text")).get("div")
+    if isinstance(narrative, str) and not any(body.form is not Form.ABSENT for body in bodies):
+        # The narrative stands in where no attachment can be read.
+        bodies.insert(0, _html(narrative, _("Summary by the source")))
+    return tuple(bodies)
+
+
+def body_of(attachment: fhir.Json) -> Body:
+    """What one Attachment holds, as far as it can be shown."""
+    title = clean(attachment.get("title"))
+    kind, charset = _content_type(attachment)
+    data = attachment.get("data")
+    if not isinstance(data, str) or not data:
+        return Body(Form.ABSENT, title, absent=_elsewhere(attachment, kind))
+    if kind not in ("text/plain", "") and "html" not in kind:
+        return Body(Form.ABSENT, title, absent=_not_opened(kind, len(data) * 3 // 4))
+    if len(data) * 3 // 4 > MOST_BYTES:
+        return Body(Form.ABSENT, title, absent=_("This text is too long to show here. Ask the source for it."))
+    try:
+        raw = base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return Body(Form.ABSENT, title, absent=_("Text can't be shown: the source sent it damaged."))
+    text = _decoded(raw, charset)
+    if "html" in kind:
+        return _html(text, title)
+    text = clean_lines(text, longest=MOST_BYTES).strip("\n")
+    if not text.strip():
+        return Body(Form.ABSENT, title, absent=_("The text is empty."))
+    return Body(Form.TEXT, title, text=text)
+
+
+def _content_type(attachment: fhir.Json) -> tuple[str, str]:
+    kind, *parameters = clean(attachment.get("contentType")).lower().split(";")
+    charset = next((p.split("=", 1)[1] for p in parameters if p.strip().startswith("charset=")), "utf-8")
+    return kind.strip(), charset.strip().strip("\"'")
+
+
+def _decoded(raw: bytes, charset: str) -> str:
+    # Only encodings of text: Python also knows "zlib" and "idna", which do something else with the bytes.
+    known = {
+        "utf-8",
+        "utf8",
+        "us-ascii",
+        "ascii",
+        "iso-8859-1",
+        "latin1",
+        "windows-1252",
+        "utf-16",
+        "utf-16le",
+        "utf-16be",
+    }
+    return raw.decode(charset if charset in known else "utf-8", errors="replace")
+
+
+def _html(markup: str, title: str) -> Body:
+    if len(markup) > MOST_BYTES:
+        return Body(Form.ABSENT, title, absent=_("This text is too long to show here. Ask the source for it."))
+    # Cleaned first as text: a direction override works inside an element too.
+    safe = sanitised(clean_lines(markup, longest=MOST_BYTES))
+    if not re.sub(r"<[^>]*>|\s|&nbsp;", "", safe):
+        return Body(Form.ABSENT, title, absent=_("The text is empty."))
+    return Body(Form.HTML, title, html=safe)
+
+
+def sanitised(markup: str) -> Markup:
+    """`markup` reduced to what FHIR allows in a narrative, without links and images."""
+    kept = nh3.clean(
+        markup,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        clean_content_tags={"script", "style", "title", "template", "iframe", "object", "svg", "math", "noscript"},
+        strip_comments=True,
+        link_rel=None,
+    )
+    return Markup(_HEADINGS.sub(r"<\1h4>", kept))  # noqa: S704  (nh3 has escaped or dropped everything else)
+
+
+def _elsewhere(attachment: fhir.Json, kind: str) -> str:
+    if clean(attachment.get("url")):
+        return _("The source keeps this file and sent only its address. Ask the source for it.")
+    return (
+        _("The source sent no text.") if not kind else _("The source sent no file of type %(type)s.") % {"type": kind}
+    )
+
+
+def _not_opened(kind: str, size: int) -> str:
+    return _("%(type)s, %(size)s kB. Only text can be shown here. Ask the source for the file.") % {
+        "type": _kind_of_file(kind),
+        "size": f"{max(1, size // 1024):,}",
+    }
+
+
+def _kind_of_file(kind: str) -> str:
+    if kind == "application/pdf":
+        return _("PDF file")
+    if kind.startswith("image/"):
+        return _("Picture")
+    if kind.startswith(("audio/", "video/")):
+        return _("Recording")
+    return _("File of type %(type)s") % {"type": kind}

@@ -1,0 +1,115 @@
+"""People's names: FAMILY, Given (Title), whole and without labels [NID-0001..0013, PAB-0049..0053]."""
+
+import re
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from records.display import fhir
+from records.display.words import clean
+
+# Synthea ends each part of a name with digits (Emery884 Johnston597), so that nobody takes them for real.
+_SYNTHETIC_PART = re.compile(r"\b([^\W\d_]{2,})\d{1,4}\b")
+
+# Earlier in the list is better; "old" and "maiden" are no names to call someone by, and used only if nothing else is.
+_USES = ("official", "usual", "", "temp", "anonymous", "nickname", "maiden", "old")
+
+
+@dataclass(frozen=True)
+class Name:
+    """A person's name. `shown` is the whole of it; its parts are there to be broken between, never inside."""
+
+    shown: str
+    family: str = ""
+    given: str = ""
+    title: str = ""
+    preferred: str = ""
+    others: tuple[str, ...] = ()
+    recorded: bool = True
+
+    @property
+    def order(self) -> tuple[str, str]:
+        return (self.family or self.shown).casefold(), self.given.casefold()
+
+
+def of_patient(patient: fhir.Json) -> Name:
+    """The name of a Patient (or any resource with HumanNames), with the others it goes by."""
+    held = [name for name in fhir.mappings(patient.get("name")) if _has_words(name)]
+    if not held:
+        return Name(shown=_("Name not recorded"), recorded=False)
+    held.sort(key=_rank)
+    main = _read(held[0])
+    preferred = next((n for n in held[1:] if _use(n) in ("usual", "nickname") and not _ended(n)), None)
+    forms = dict.fromkeys(_read(name).shown for name in held[1:] if name is not preferred)
+    return Name(
+        shown=main.shown,
+        family=main.family,
+        given=main.given,
+        title=main.title,
+        preferred=_preferred(preferred) if preferred else "",
+        others=tuple(form for form in forms if form != main.shown),
+    )
+
+
+def _use(name: fhir.Json) -> str:
+    return fhir.plain_code(name.get("use"))
+
+
+def _ended(name: fhir.Json) -> bool:
+    return bool(clean(fhir.mapping(name.get("period")).get("end")))
+
+
+def _rank(name: fhir.Json) -> tuple[bool, bool, int]:
+    use = _use(name)
+    # An ended name of any use stands behind a current one; one without parts cannot be shown family first.
+    return _ended(name), not clean(name.get("family")), _USES.index(use) if use in _USES else 2
+
+
+def _has_words(name: fhir.Json) -> bool:
+    return bool(clean(name.get("family")) or fhir.texts(name.get("given")) or clean(name.get("text")))
+
+
+def _read(name: fhir.Json) -> Name:
+    family, given = clean(name.get("family")), " ".join(fhir.texts(name.get("given")))
+    if _SYNTHETIC_PART.search(family) and _SYNTHETIC_PART.search(given):
+        family, given = _without_digits(family), _without_digits(given)
+    title = ", ".join(
+        part.removesuffix(".") for part in fhir.texts(name.get("prefix")) + fhir.texts(name.get("suffix"))
+    )
+    if not family and not given:
+        return Name(shown=person(name.get("text")))
+    family, given = family.upper(), _title_case(given)
+    shown = ", ".join(filter(None, (family, given))) + (f" ({title})" if title else "")
+    return Name(shown=shown, family=family, given=given, title=title)
+
+
+def _preferred(name: fhir.Json) -> str:
+    given = " ".join(fhir.texts(name.get("given")))
+    return _title_case(_without_digits(given)) if given else clean(name.get("text")) or clean(name.get("family"))
+
+
+def _title_case(given: str) -> str:
+    """Capitals where a source wrote all in one case; DeShawn, van and d'Arc stay as someone wrote them."""
+    if given not in (given.upper(), given.lower()):
+        return given
+    return re.sub(r"[^\W\d_]+", lambda word: word[0][:1].upper() + word[0][1:].lower(), given)
+
+
+def _without_digits(name: str) -> str:
+    return _SYNTHETIC_PART.sub(r"\1", name)
+
+
+def person(display: object) -> str:
+    """A name in one text, as in Reference.display ("Dr. Alva958 Gleichner915"), fit for show; "" when there is none."""
+    name = clean(display)
+    # One part with digits may be a code or a ward; two are Synthea's.
+    return _without_digits(name) if len(_SYNTHETIC_PART.findall(name)) >= 2 else name
+
+
+def gender(patient: fhir.Json) -> str:
+    """The administrative gender in words; "Not known" rather than nothing [PAB-0019, 0043..0046]."""
+    return {
+        "male": _("Male"),
+        "female": _("Female"),
+        "other": _("Other"),
+    }.get(fhir.plain_code(patient.get("gender")), _("Not known"))

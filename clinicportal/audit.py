@@ -69,7 +69,8 @@ class Origin:
     session: str = ""
 
 
-origin: ContextVar[Origin] = ContextVar("origin", default=Origin())
+NOWHERE = Origin()
+origin: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 
 
 def session_hash(key: str | None) -> str:

@@ -26,7 +26,8 @@ def refuse_powerful_role(connection: BaseDatabaseWrapper) -> None:
         cursor.execute(
             """
             SELECT r.rolsuper OR r.rolbypassrls OR EXISTS (
-                SELECT 1 FROM pg_class c WHERE c.relname = 'records_patient' AND pg_has_role(r.oid, c.relowner, 'USAGE'))
+                SELECT 1 FROM pg_class c
+                WHERE c.relname = 'records_patient' AND pg_has_role(r.oid, c.relowner, 'USAGE'))
             FROM pg_roles r WHERE r.rolname = current_user
             """
         )

@@ -64,7 +64,7 @@ CLINICAL_TABLES = (
     "records_resourceversion",
     "records_rejection",
 )
-_clinical = re.compile(r'(?:FROM|JOIN|INTO|UPDATE)\s+"?(?:%s)\b' % "|".join(CLINICAL_TABLES), re.IGNORECASE)
+_clinical = re.compile(rf'(?:FROM|JOIN|INTO|UPDATE)\s+"?(?:{"|".join(CLINICAL_TABLES)})\b', re.IGNORECASE)
 
 
 def refuse_without_viewer(execute: Callable, sql: str, params: Any, many: bool, context: dict) -> Any:

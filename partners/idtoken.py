@@ -1,4 +1,7 @@
-"""ID tokens of our tenant, verified by us (OpenID Connect Core 1.0 §3.1.3.7; Microsoft identity platform, claims validation)."""
+"""ID tokens of our tenant, verified by us.
+
+OpenID Connect Core 1.0 §3.1.3.7; Microsoft identity platform, "Validate claims".
+"""
 
 from __future__ import annotations
 

@@ -324,7 +324,14 @@ class Invitation(Stateful):
 
     TRANSITIONS = {
         Status.NOT_SENT: {Status.SENT, Status.REVOKED, Status.COMPLETED},
-        Status.SENT: {Status.OPENED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED},
+        Status.SENT: {
+            Status.OPENED,
+            Status.COMPLETED,
+            Status.WRONG_ACCOUNT,
+            Status.DECLINED,
+            Status.EXPIRED,
+            Status.REVOKED,
+        },
         Status.OPENED: {Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED},
         Status.WRONG_ACCOUNT: {Status.COMPLETED, Status.REVOKED, Status.SENT},
         Status.EXPIRED: {Status.SENT, Status.COMPLETED, Status.REVOKED},

@@ -39,7 +39,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         if request.user.is_authenticated:
             return redirect("home")
-        return render(request, "partners/signin/sign_in.jinja", {"next": safe_next(request, request.GET.get("next", ""))})
+        return render(
+            request, "partners/signin/sign_in.jinja", {"next": safe_next(request, request.GET.get("next", ""))}
+        )
     provider = get_adapter(request).get_provider(request, "entra")
     try:
         answer = provider.redirect(request, "login", next_url=safe_next(request, request.POST.get("next", "")))

@@ -301,9 +301,7 @@ class PatientLink(models.Model):
 class OptOutQuerySet(InForceQuerySet):
     def against(self, user: User, *, patient: str) -> Self:
         """Refusals in force that bar `user` from the outer query's patient (its field path `patient`)."""
-        return self.in_force().filter(
-            Q(organisation=None) | Q(organisation=user.acting_for), patient=OuterRef(patient)
-        )
+        return self.in_force().filter(Q(organisation=None) | Q(organisation=user.acting_for), patient=OuterRef(patient))
 
 
 class OptOut(models.Model):
@@ -410,9 +408,7 @@ class GrantQuerySet(InForceQuerySet):
         return (
             self.in_force()
             .filter(guest=user, organisation=user.acting_for, ended_at=None)
-            .filter(
-                organisation__agreements__starts_at__lte=Now(), organisation__agreements__ends_at__gt=Now()
-            )
+            .filter(organisation__agreements__starts_at__lte=Now(), organisation__agreements__ends_at__gt=Now())
             .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
             .exclude(Exists(Suspension.objects.open().filter(organisation=OuterRef("organisation"))))
             .exclude(Exists(Suspension.objects.open().filter(user=OuterRef("guest"))))
@@ -433,9 +429,11 @@ class GrantQuerySet(InForceQuerySet):
         return self.filter(
             Contains(F("sections"), asked),
             Contains(F(agreement + "sections"), asked),
-            Exists(Agreement.facilities.through.objects.filter(
-                agreement=OuterRef(agreement + "pk"), facility=OuterRef(OuterRef(facility))
-            )),
+            Exists(
+                Agreement.facilities.through.objects.filter(
+                    agreement=OuterRef(agreement + "pk"), facility=OuterRef(OuterRef(facility))
+                )
+            ),
             Q(patient=OuterRef(patient)) | Exists(members_of(OuterRef("caseload"), OuterRef(OuterRef(patient)))),
             classes__contains=OuterRef(classes),
             **{agreement + "classes__contains": OuterRef(classes)},
@@ -550,9 +548,7 @@ class Resource(models.Model):
     type = models.CharField(max_length=40)
     fhir_id = models.CharField(max_length=64)
     facility = models.ForeignKey(Facility, on_delete=models.PROTECT, related_name="+", db_index=False)
-    patient = models.ForeignKey(
-        Patient, null=True, on_delete=models.CASCADE, related_name="resources", db_index=False
-    )
+    patient = models.ForeignKey(Patient, null=True, on_delete=models.CASCADE, related_name="resources", db_index=False)
     section = models.CharField(max_length=20, choices=Section.choices, null=True)
     code = models.CharField(max_length=120, blank=True)  # system|code of the first coding
     label = models.CharField(max_length=300, blank=True)  # what the code says in words

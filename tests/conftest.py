@@ -68,10 +68,10 @@ def template(urls: dict[str, str]) -> str:
                 "REDIS_URL": urls["redis"],
                 "CLINICPORTAL_PROCESS": "owner",
             }
-            subprocess.run([sys.executable, "manage.py", "migrate", "-v0", "--skip-checks"], cwd=ROOT, env=environment, check=True)
-            owner.execute(
-                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(draft), sql.Identifier(name))
+            subprocess.run(
+                [sys.executable, "manage.py", "migrate", "-v0", "--skip-checks"], cwd=ROOT, env=environment, check=True
             )
+            owner.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(draft), sql.Identifier(name)))
         owner.execute("SELECT pg_advisory_unlock(4711)")
     return name
 
@@ -118,7 +118,6 @@ class OneDatabase:
 def clones(urls: dict[str, str], template: str) -> Iterator[Clones]:
     clones = Clones(urls, template)
     router.routers.append(OneDatabase())
-    from clinicportal.settings import database
 
     yield clones
     clones.close()

@@ -2,7 +2,6 @@ import io
 import json
 import logging
 
-import pytest
 from django.db import DatabaseError, connections
 
 from clinicportal import logs
@@ -14,12 +13,11 @@ def test_an_exception_is_logged_without_its_values(db):
     handler.setFormatter(logs.formatter())
     logger = logging.getLogger("test.canary")
     logger.addHandler(handler)
-    with pytest.raises(DatabaseError), connections["worker"].cursor() as cursor:
+    with connections["worker"].cursor() as cursor:
         try:
             cursor.execute("SELECT 'Canary-Patient'::integer")
         except DatabaseError:
             logger.exception("a query failed")
-            raise
     line = json.loads(stream.getvalue())
     assert "Canary" not in stream.getvalue()
     assert line["exception"] == "DataError"

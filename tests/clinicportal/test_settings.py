@@ -62,7 +62,9 @@ def test_an_unsafe_value_is_refused_with_a_sentence_that_names_it(change, names)
 
 
 def start(**changes: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ENTRA_", "CLINICPORTAL_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ENTRA_", "CLINICPORTAL_"))
+    }
     environment |= {name.upper(): value for name, value in changes.items()}
     code = "from clinicportal import settings; print(settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE)"
     return subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, env=environment, capture_output=True, text=True)

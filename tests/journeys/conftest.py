@@ -31,6 +31,12 @@ BROWSER_FLAGS = [
     "--no-first-run",
 ]
 
+PRINT_SERVICES = """
+import dataclasses, json
+from clinicportal import embedded
+print(json.dumps(dataclasses.asdict(embedded.services())))
+"""
+
 
 def free_ports(number: int) -> list[int]:
     """Ports that nothing listens on: `number` in a row, for the tenant's three listeners."""
@@ -74,10 +80,10 @@ class Portal:
         return [mail for mail in self.control("mails") if to in mail["to"]]
 
     def addresses(self) -> dict[str, str]:
-        code = "import dataclasses, json; from clinicportal import embedded; print(json.dumps(dataclasses.asdict(embedded.services())))"
         done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True
-        )
+            [sys.executable, "-c", PRINT_SERVICES],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
         return json.loads(done.stdout)
 
     def trail(self) -> list[dict[str, Any]]:
@@ -88,7 +94,9 @@ class Portal:
                           array(SELECT s.patient_id::text FROM clinicportal_auditsubject s WHERE s.event_id = e.id)
                    FROM clinicportal_auditevent e ORDER BY e.recorded"""
             ).fetchall()
-        return [dict(zip(("type", "outcome", "who", "section", "reason", "patients"), row, strict=True)) for row in rows]
+        return [
+            dict(zip(("type", "outcome", "who", "section", "reason", "patients"), row, strict=True)) for row in rows
+        ]
 
     def manage(self, *arguments: str) -> str:
         done = subprocess.run(

@@ -125,13 +125,17 @@ def portal_value(portal, query: str, *parameters: object):
 def digest(portal) -> str:
     """One hash over every row that the landing page could have touched."""
     tables = ["partners_invitation", "partners_accessrequest", "partners_guest", "records_grant", "clinicportal_user"]
-    parts = " || ".join(f"(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {t} t)" for t in tables)
+    parts = " || ".join(
+        f"(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {t} t)" for t in tables
+    )
     return portal_value(portal, f"SELECT {parts}")
 
 
 def somebody_else(portal, shown: set[str]) -> str:
     """A patient of the demo whom the guest's list doesn't show."""
-    return portal_value(portal, "SELECT id::text FROM records_patient WHERE NOT id::text = ANY(%s) LIMIT 1", list(shown))
+    return portal_value(
+        portal, "SELECT id::text FROM records_patient WHERE NOT id::text = ANY(%s) LIMIT 1", list(shown)
+    )
 
 
 def without_request_id(html: str) -> str:

@@ -139,7 +139,11 @@ CASES = {
         PATIENT_ONLY,
     ),
     "class granted and agreed": (
-        lambda c: (save(c.resource, classes=["hiv"]), save(c.grant, classes=["hiv"]), save(c.agreement, classes=["hiv"])),
+        lambda c: (
+            save(c.resource, classes=["hiv"]),
+            save(c.grant, classes=["hiv"]),
+            save(c.agreement, classes=["hiv"]),
+        ),
         BOTH,
     ),
     "one of two classes granted": (

@@ -1,0 +1,81 @@
+"""Importing the Synthea set, against a bare COPY of the same lines into one jsonb column."""
+
+from __future__ import annotations
+
+import gzip
+import statistics
+import time
+
+import psycopg
+
+from bench.place import SYNTHEA, place
+
+TABLE = "CREATE TABLE bench_bare (line jsonb NOT NULL)"
+COPY = "COPY bench_bare (line) FROM STDIN"
+ROUNDS = 3
+
+
+def lines() -> list[bytes]:
+    found: list[bytes] = []
+    for path in sorted(SYNTHEA.glob("*.ndjson.gz")):
+        with gzip.open(path) as file:
+            found += [line for line in file if line.strip()]
+    return found
+
+
+def bare(url: str, rows: list[bytes]) -> float:
+    """Seconds for COPY alone: the lines are in memory, escaped for COPY's text format."""
+    blocks = [row.rstrip(b"\n").replace(b"\\", b"\\\\") + b"\n" for row in rows]
+    with psycopg.connect(url) as owner:
+        owner.execute("DROP TABLE IF EXISTS bench_bare")
+        owner.execute(TABLE)
+        owner.commit()
+        start = time.perf_counter()
+        with owner.cursor().copy(COPY) as copy:
+            for index in range(0, len(blocks), 1000):
+                copy.write(b"".join(blocks[index : index + 1000]))
+        owner.commit()
+        seconds = time.perf_counter() - start
+        owner.execute("DROP TABLE bench_bare")
+    return seconds
+
+
+def run() -> None:
+    if not SYNTHEA.is_dir():
+        print("Not run: ../shared/fhir/synthea is not here.")
+        return
+    rows = lines()
+    size = sum(map(len, rows)) / 1e6
+    ours, bares, again = [], [], []
+    with place() as here:
+        owner = here.services()["database_owner_url"]
+        for number in range(ROUNDS):
+            bares.append(bare(owner, rows))
+            command = [
+                "manage.py",
+                "import_fhir",
+                "--source",
+                f"bench-{number}",
+                "--facility",
+                f"Bench {number}",
+                str(SYNTHEA),
+            ]
+            ours.append(timed(here, command))
+            if number == 0:
+                again.append(timed(here, command))
+    print(f"{len(rows):,} resources, {size:.0f} MB; baseline: {TABLE}; {COPY}")
+    ratios = [b / o for b, o in zip(bares, ours, strict=True)]
+    print(f"bare COPY      {rate(rows, bares)}")
+    print(f"import_fhir    {rate(rows, ours)}   (whole command, start of Python included)")
+    print(f"import again   {rate(rows, again)}   (nothing changed)")
+    print(f"ratio          {statistics.median(ratios):.2f} of the bare COPY (aim 0.20)")
+
+
+def timed(here, command: list[str]) -> float:
+    start = time.perf_counter()
+    here.python(*command, process="worker")
+    return time.perf_counter() - start
+
+
+def rate(rows: list[bytes], seconds: list[float]) -> str:
+    return f"{len(rows) / statistics.median(seconds):9,.0f} resources/s  {statistics.median(seconds):6.2f} s"

@@ -1,0 +1,109 @@
+"""A data directory, servers and a portal of the benchmark's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SYNTHEA = ROOT.parent / "shared" / "fhir" / "synthea"
+
+PRINT_SERVICES = """
+import dataclasses, json
+from clinicportal import embedded
+print(json.dumps(dataclasses.asdict(embedded.services())))
+"""
+
+
+def free_ports(number: int) -> int:
+    """The first of `number` neighbouring ports that nothing listens on."""
+    for base in range(31000, 60000, 11):
+        probes = []
+        try:
+            for port in range(base, base + number):
+                probe = socket.socket()
+                probes.append(probe)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+        return base
+    raise RuntimeError("no free ports")
+
+
+@dataclasses.dataclass
+class Place:
+    """Where a benchmark runs. The data directory is on disk: syncing counts."""
+
+    data: Path
+    port: int
+    environment: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"http://portal.localhost:{self.port}"
+
+    @property
+    def tenant(self) -> str:
+        return f"http://127.0.0.1:{self.port + 1}"
+
+    def services(self) -> dict[str, str]:
+        return json.loads(self.python("-c", PRINT_SERVICES))
+
+    def python(self, *arguments: str, process: str = "web", quiet: bool = True) -> str:
+        """Run Python in the portal's environment; return what it printed."""
+        environment = {**self.environment, "CLINICPORTAL_PROCESS": process}
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(f"{' '.join(arguments)[:200]} failed:\n{done.stdout}\n{done.stderr or ''}")
+        return done.stdout
+
+
+@contextmanager
+def place(**settings: str) -> Iterator[Place]:
+    """A running portal with its demo, or with what `settings` (environment variables) say."""
+    data = Path(tempfile.mkdtemp(prefix="clinicportal-bench-", dir="/var/tmp"))
+    data.chmod(0o755)
+    port = free_ports(4)
+    foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environment |= {"CLINICPORTAL_DATA_DIR": str(data), "PORT": str(port), "TENANT_PORT": str(port + 1), **settings}
+    log = (data / "up.log").open("w+")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clinicportal.embedded", "up"],
+        cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(process, data / "up.log")
+        yield Place(data, port, environment)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def wait_for(process: subprocess.Popen[bytes], log: Path, seconds: int = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SystemExit(f"the portal did not start:\n{log.read_text()}")
+        if "The portal is at" in log.read_text():
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"the portal was not ready after {seconds} s:\n{log.read_text()}")

@@ -18,14 +18,6 @@ DATABASE = "clinicportal"
 PREFIX = "clinicportal_"
 KINDS = ("owner", "web", "worker", "auditor", "backup")
 
-ATTRIBUTES = {
-    "owner": "NOBYPASSRLS",
-    "web": "NOBYPASSRLS",
-    "worker": "NOBYPASSRLS",
-    "auditor": "NOBYPASSRLS",
-    "backup": "BYPASSRLS",
-}
-
 # Milliseconds would be the unit without one. pg_temp is named last: unnamed, it would be searched first, and a
 # temporary table could stand in for a real one.
 SETTINGS = {
@@ -50,23 +42,34 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def role_statements(passwords: Mapping[str, str], *, create_databases: bool = False) -> list[str]:
-    """Return the SQL that makes the roles, or brings existing ones into line. Needs a superuser.
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def role_statements(
+    passwords: Mapping[str, str], *, create_databases: bool = False, as_superuser: bool = True
+) -> list[str]:
+    """Return the SQL that makes the roles, or brings existing ones into line.
 
     `passwords` maps a kind (`web`) to an SQL expression, already quoted: a literal, a SCRAM verifier or a psql
     variable; a kind left out keeps the password it has. `create_databases` lets the owner clone templates for
-    tests, which no production owner needs.
+    tests, which no production owner needs. Only a superuser may take attributes away; the administrator of a
+    managed cluster isn't one, and new roles have none.
     """
     statements = [_create(kind) for kind in KINDS]
     for kind in KINDS:
-        createdb = "CREATEDB" if create_databases and kind == "owner" else "NOCREATEDB"
-        password = f" PASSWORD {passwords[kind]}" if kind in passwords else ""
-        attributes = f"LOGIN NOSUPERUSER {createdb} NOCREATEROLE NOREPLICATION {ATTRIBUTES[kind]}"
-        statements.append(f"ALTER ROLE {role(kind)} {attributes}{password}")
-        statements.append(f"ALTER ROLE {role(kind)} SET search_path = {SEARCH_PATH}")
-        statements += [
-            f"ALTER ROLE {role(kind)} SET {name} = {literal(value)}" for name, value in SETTINGS[kind].items()
-        ]
+        attributes = ["LOGIN"]
+        if as_superuser:
+            attributes += ["NOSUPERUSER", "NOCREATEROLE", "NOREPLICATION"]
+            attributes.append("CREATEDB" if create_databases and kind == "owner" else "NOCREATEDB")
+        if kind == "backup" or as_superuser:
+            attributes.append("BYPASSRLS" if kind == "backup" else "NOBYPASSRLS")
+        if kind in passwords:
+            attributes.append(f"PASSWORD {passwords[kind]}")
+        settings = {"search_path": SEARCH_PATH} | {name: literal(value) for name, value in SETTINGS[kind].items()}
+        statements.append(f"ALTER ROLE {role(kind)} {' '.join(attributes)}")
+        statements += [f"ALTER ROLE {role(kind)} SET {name} = {value}" for name, value in settings.items()]
     statements.append(f"GRANT pg_read_all_data TO {role('backup')}")
     return statements
 
@@ -84,12 +87,13 @@ def database_exists(database: str = DATABASE) -> str:
 
 def create_database(database: str = DATABASE) -> str:
     """Return the SQL that makes the database. It can't run in a transaction, nor be repeated."""
-    return f"CREATE DATABASE {database} OWNER {role('owner')} TEMPLATE template0 ENCODING 'UTF8'"
+    return f"CREATE DATABASE {identifier(database)} OWNER {role('owner')} TEMPLATE template0 ENCODING 'UTF8'"
 
 
 def database_statements(database: str = DATABASE) -> list[str]:
     """Return the SQL that says who may enter the database. Needs its owner or a superuser."""
     others = ", ".join(role(kind) for kind in ("web", "worker", "auditor", "backup"))
+    database = identifier(database)
     return [
         f"ALTER DATABASE {database} OWNER TO {role('owner')}",
         f"REVOKE ALL ON DATABASE {database} FROM PUBLIC",
@@ -110,14 +114,15 @@ def schema_statements() -> list[str]:
 
 def script(database: str = DATABASE) -> str:
     """Return all of it for psql, with passwords as variables, for a cluster whose superuser we are not given."""
+    passwords = {kind: f":'{kind}_password'" for kind in KINDS}
     lines = [
         "-- psql -v ON_ERROR_STOP=1 " + " ".join(f"-v {kind}_password=..." for kind in KINDS) + " -f roles.sql",
-        *(f"{line};" for line in role_statements({kind: f":'{kind}_password'" for kind in KINDS})),
+        *(f"{line};" for line in role_statements(passwords, as_superuser=False)),
         "-- PostgreSQL 16 and newer: a CREATEROLE administrator must be a member to give the database away.",
         f"GRANT {role('owner')} TO CURRENT_USER;",
         f"SELECT {literal(create_database(database))} WHERE NOT EXISTS ({database_exists(database)}) \\gexec",
         *(f"{line};" for line in database_statements(database)),
-        f"\\connect {database}",
+        f"\\connect {identifier(database)}",
         *(f"{line};" for line in schema_statements()),
     ]
     return "\n".join(lines) + "\n"

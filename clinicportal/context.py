@@ -1,6 +1,6 @@
 """What every page knows: who reads it, where they can go, and when their session ends."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -11,9 +11,11 @@ from django.utils.crypto import salted_hmac
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from clinicportal.middleware import CAPACITIES
+
 
 class Entry(NamedTuple):
-    """One link of the header: who gets it (keys of ROLES), where it leads, what it says."""
+    """One link of the header: who gets it (staff roles and capacities), where it leads, what it says."""
 
     roles: frozenset[str]
     path: str
@@ -35,10 +37,6 @@ FOOTER = [
     Entry(frozenset(), "/privacy-notice/", _("Privacy")),
     Entry(frozenset(), "/accessibility/", _("Accessibility")),
 ]
-
-# Who counts as what, beyond the staff roles that User knows. An app adds what only it can answer in its
-# AppConfig.ready(): partners says who is a sponsor. Keeps `clinicportal` free of imports from the apps above it.
-ROLES: dict[str, Callable[[Any], bool]] = {"guest": lambda user: not user.staff_roles}
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
@@ -62,7 +60,8 @@ def about_the_person(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)  # absent when a request failed before the sign-in middleware
     if user is None or not user.is_authenticated:
         return {}
-    roles = {*user.staff_roles, *(role for role, holds in ROLES.items() if holds(user))}
+    # From the session, not from the user: where no view was found, nothing has put it there.
+    roles = {*user.staff_roles, *request.session.get(CAPACITIES, ())}
     return {
         "nav": list(links((entry for entry in NAVIGATION if entry.roles & roles), request.path)),
         "person_name": user.display_name,
@@ -75,7 +74,7 @@ def about_the_person(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def links(entries: Any, path: str) -> Iterator[dict[str, Any]]:
+def links(entries: Iterable[Entry], path: str) -> Iterator[dict[str, Any]]:
     """Yield the entries whose page exists, marked `current` when `path` is that page or lies below it."""
     for entry in entries:
         try:

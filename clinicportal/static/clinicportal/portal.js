@@ -102,7 +102,6 @@ function startSession() {
   const lasts = Number(meta("session-expires-in"));
   const person = meta("session-person");
   const channel = "BroadcastChannel" in window ? new BroadcastChannel("clinicportal") : null;
-  if (meta("signed-out")) channel?.postMessage({ type: "signed-out" });
   if (!lasts) return;
 
   const dialog = document.getElementById("session-dialog");
@@ -176,12 +175,20 @@ function startSession() {
     if (!over) dialog.querySelector("[data-stay]").click();
   });
   channel?.addEventListener("message", ({ data }) => {
-    if (data.type === "signed-out") return hasInput() ? finish() : location.reload();
+    if (data.type === "leaving") {
+      later(2, async () => {
+        if (!(await stay())) hasInput() ? finish() : location.reload();
+      });
+      return;
+    }
     if (data.type !== "alive") return;
     if (data.person !== person) return location.reload(); // somebody else works in this browser now
     document.querySelector('meta[name="csrf-token"]').content = data.token;
     for (const input of document.querySelectorAll('input[name="csrfmiddlewaretoken"]')) input.value = data.token;
     extend(data.lasts);
+  });
+  document.querySelector(".nhsuk-header__account-form")?.addEventListener("submit", () => {
+    channel?.postMessage({ type: "leaving" });
   });
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible" && !over && end - Date.now() < WARN_BEFORE * 1000) tick();
@@ -206,6 +213,16 @@ function startSession() {
   tell();
 }
 
+/** htmx notes the path of each page in session storage, whatever its history settings say: take it out again. */
+function forgetPath() {
+  try {
+    sessionStorage.removeItem("htmx-current-path-for-history");
+  } catch {
+    // Storage is switched off: there is nothing to forget.
+  }
+}
+
+forgetPath();
 startComponents();
 startChips(document);
 document.addEventListener("htmx:afterSettle", (event) => startChips(event.target));

@@ -41,9 +41,11 @@ PASSCODE = "mail"  # the `idp` of a guest who redeemed with a one-time passcode
 class TurnedAway(Exception):
     """This identity may not come in: `code` for the audit, `template` for the person."""
 
-    def __init__(self, code: str, template: str = "partners/signin/not_expected.jinja", **context: Any) -> None:
+    def __init__(
+        self, code: str, template: str = "partners/signin/not_expected.jinja", *, guest: Guest | None = None
+    ) -> None:
         super().__init__(code)
-        self.code, self.template, self.context = code, template, context
+        self.code, self.template, self.guest = code, template, guest
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,7 @@ def invited_guest(guest: Guest, identity: Identity) -> User:
     if Suspension.objects.open().filter(user=user).exists():
         raise TurnedAway("suspended", "partners/signin/paused.jinja")
     if not is_expected_account(guest, identity):
-        invitations.wrong_account(guest, identity_provider=identity.identity_provider)
-        raise TurnedAway(
-            "wrong-account", "partners/signin/wrong_account.jinja", used=identity.address, expected=guest.address
-        )
+        raise TurnedAway("wrong-account", "partners/signin/wrong_account.jinja", guest=guest)
     return user
 
 
@@ -200,8 +199,11 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 def turn_away(request: HttpRequest, identity: Identity, away: TurnedAway) -> HttpResponse:
+    """Write the refusal down, after what was rolled back, and say what to do."""
+    if away.guest is not None:
+        invitations.wrong_account(away.guest, identity_provider=identity.identity_provider)
     audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, identity=str(identity), reason=away.code))
-    context = {**away.context, "reference": request.id}  # type: ignore[attr-defined]
+    context = {"used": identity.address, "reference": request.id}  # type: ignore[attr-defined]
     return render(request, away.template, context, status=403)
 
 

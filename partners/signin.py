@@ -202,6 +202,9 @@ def turn_away(request: HttpRequest, identity: Identity, away: TurnedAway) -> Htt
     """Write the refusal down, after what was rolled back, and say what to do."""
     if away.guest is not None:
         invitations.wrong_account(away.guest, identity_provider=identity.identity_provider)
+    if not identity.roles:
+        # An app role that was taken away must not wait in an open session.
+        User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).update(staff_roles=[])
     audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, identity=str(identity), reason=away.code))
     context = {"used": identity.address, "reference": request.id}  # type: ignore[attr-defined]
     return render(request, away.template, context, status=403)

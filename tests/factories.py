@@ -8,9 +8,14 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.test import Client
 from django.utils import timezone
 
+from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION
 from clinicportal.models import Terms, TermsAcceptance, User
+from clinicportal.sessions import SessionStore
 from records.models import (
     Agreement,
     Caseload,
@@ -117,3 +122,24 @@ def make_resource(patient: Patient, section: str | None = Section.PROBLEMS, type
         raw=raw,
         **fields,
     )
+
+
+def client_for(user: User, **session: Any) -> Client:
+    """A browser in which `user` signed in a moment ago, by the session that the sign-in would have made."""
+    store = SessionStore()
+    store.start()
+    store.update(
+        {
+            SESSION_KEY: str(user.pk),
+            BACKEND_SESSION_KEY: "allauth.account.auth_backends.AuthenticationBackend",
+            HASH_SESSION_KEY: user.get_session_auth_hash(),
+            MFA: timezone.now().isoformat(),
+            CAPACITIES: ["guest"] if user.acting_for else [],
+            **({ORGANISATION: str(user.acting_for)} if user.acting_for else {}),
+            **session,
+        }
+    )
+    store.create()
+    client = Client(headers={"host": "portal.localhost"})
+    client.cookies[settings.SESSION_COOKIE_NAME] = store.session_key
+    return client

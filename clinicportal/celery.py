@@ -3,9 +3,9 @@
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clinicportal.settings")
-os.environ.setdefault("CLINICPORTAL_PROCESS", "worker")
 
 from celery import Celery
+from celery.signals import celeryd_init
 from django.conf import settings
 
 app = Celery("clinicportal")
@@ -34,3 +34,10 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks(["clinicportal", "partners", "records"])
+
+
+@celeryd_init.connect
+def refuse_another_role(**_: object) -> None:
+    """The worker's database role and the Graph credential belong to a process that says it is the worker."""
+    if settings.PROCESS != "worker":
+        raise SystemExit("Set CLINICPORTAL_PROCESS=worker for the Celery worker: it chooses the database role.")

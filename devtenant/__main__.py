@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -19,8 +18,8 @@ from aiosmtpd.smtp import SMTP
 from starlette.types import ASGIApp
 
 from . import app, mail
-from .keys import Keys, ensure_certificate
-from .store import Store, StoreError
+from .keys import KEY_FILES, Keys, ensure_certificate
+from .store import JOURNAL, Store, StoreError, take_lock
 from .tenant import Tenant
 
 ADDRESS = "127.0.0.1"
@@ -69,14 +68,16 @@ def _options() -> argparse.Namespace:
 
 
 def _reset(data: Path) -> int:
-    """Forget the tenant with its keys. The lock makes sure that nobody is using it."""
+    """Forget the tenant with its keys: our own files only, whatever directory was named."""
     try:
-        if data.exists():
-            Store(data).close()
-            shutil.rmtree(data)
+        lock = take_lock(data) if data.is_dir() else None
     except StoreError as refusal:
         print(refusal, file=sys.stderr)
         return 2
+    for name in (JOURNAL, *KEY_FILES):
+        (data / name).unlink(missing_ok=True)
+    if lock is not None:
+        os.close(lock)
     print(f"devtenant has forgotten {data}.")
     return 0
 

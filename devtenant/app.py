@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from . import control, graph, mail, oidc, signin
 from .faults import Front
 from .identities import OUR_TENANT
-from .pages import cookie_name, page, stylesheet, tenant_of
+from .pages import cookie_name, page, problem, stylesheet, tenant_of
 from .store import Json
 from .tenant import Tenant
 
@@ -22,7 +22,11 @@ HOSTS = ["localhost", "*.localhost", "127.0.0.1"]
 
 
 def make(tenant: Tenant) -> ASGIApp:
-    app = Starlette(routes=_routes(), middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)])
+    app = Starlette(
+        routes=_routes(),
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
+        exception_handlers={404: _no_such_page},
+    )
     app.state.tenant = tenant
     return Front(app, tenant)
 
@@ -47,6 +51,10 @@ def _routes() -> list[Route]:
         Route("/{tid}/oauth2/v2.0/token", oidc.token, methods=["POST"]),
         Route("/{tid}/oauth2/v2.0/logout", signin.logout),
     ]
+
+
+async def _no_such_page(request: Request, _reason: Exception) -> Response:
+    return problem(request, "There is no such page", "Begin again at the start page of this stand-in.", status=404)
 
 
 async def index(request: Request) -> Response:

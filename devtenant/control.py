@@ -21,6 +21,7 @@ from .tenant import Tenant
 SETTABLE: dict[str, Callable[[Any], bool]] = {
     "lag": lambda v: isinstance(v, int | float) and v >= 0,
     "write_lag": lambda v: v is None or (isinstance(v, int | float) and v >= 0),
+    "membership_lag": lambda v: isinstance(v, int | float) and v >= 0,
     "allow_unknown_accounts": lambda v: isinstance(v, bool),
     "allow_invites_from": lambda v: (
         v in ("none", "adminsAndGuestInviters", "adminsGuestInvitersAndAllMembers", "everyone")
@@ -38,6 +39,8 @@ def _json_endpoint(verb: Callable[[Tenant, Json], Any]) -> Callable[[Request], A
     """A POST whose body is one JSON object of arguments for `verb`."""
 
     async def answer(request: Request) -> Response:
+        if _comes_from_a_page(request):
+            return JSONResponse({"error": "Pages may not control the stand-in."}, status_code=403)
         try:
             asked = json.loads(await request.body() or b"{}")
             if not isinstance(asked, dict):
@@ -47,6 +50,11 @@ def _json_endpoint(verb: Callable[[Tenant, Json], Any]) -> Callable[[Request], A
             return JSONResponse({"error": str(mistake)}, status_code=400)
 
     return answer
+
+
+def _comes_from_a_page(request: Request) -> bool:
+    """A web page of anywhere can post to this machine through its reader's browser; browsers then say Origin."""
+    return "origin" in request.headers
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
@@ -198,6 +206,17 @@ def rotate_keys(tenant: Tenant, _asked: Json) -> Json:
     return {"kid": tenant.keys.rotate()}
 
 
+def bad_token(tenant: Tenant, asked: Json) -> None:
+    """{"claims": {"aud": "other", "iat": null}, "sign": "none"}: what is wrong with the next ID token.
+
+    A claim set to null is left out; `sign` is one of Keys.sign_badly's ways, or absent for a good signature.
+    """
+    how = asked.get("sign")
+    if how not in (None, "none", "hs256", "foreign", "unknown-kid", "no-kid"):
+        raise Mistake(f"There is no way to sign called {how}.")
+    tenant.bad_tokens.append({"claims": asked.get("claims") or {}, "sign": how})
+
+
 def clear_mails(tenant: Tenant, _asked: Json) -> None:
     for item in tenant.store.all("mails"):
         tenant.store.remove("mails", item["id"])
@@ -231,6 +250,7 @@ def routes() -> list[Route]:
         "delete-user": delete_user,
         "advance": advance,
         "rotate-keys": rotate_keys,
+        "bad-token": bad_token,
         "clear-mails": clear_mails,
         "clear-calls": clear_calls,
         "reset": reset,

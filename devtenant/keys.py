@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import hashlib
+import hmac
 import ipaddress
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import jwt
@@ -18,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from .store import Json
 
 HOST_NAMES = ("localhost", "login.localhost")
+KEY_FILES = ("signing-keys.json", "ca.pem", "ca-key.pem", "server.pem", "server-key.pem")
 
 
 class Keys:
@@ -37,6 +41,24 @@ class Keys:
 
     def sign(self, claims: Json) -> str:
         return jwt.encode(claims, self.private, algorithm="RS256", headers={"kid": self.kid})
+
+    def sign_badly(self, claims: Json, how: str) -> str:
+        """A token that no careful app accepts (security.md §8, A10-A14).
+
+        `how`: "none" (no signature), "hs256" (our public key misused as a shared secret), "foreign" (another
+        key under our key's id), "unknown-kid" (another key under an id of its own), "no-kid" (good, but unnamed).
+        """
+        headers: Json = {"typ": "JWT", "alg": "RS256", "kid": self.kid}
+        if how == "none":
+            return _assemble({**headers, "alg": "none"}, claims, lambda _: b"")
+        if how == "hs256":
+            secret = _public_pem(self.private)
+            return _assemble({**headers, "alg": "HS256"}, claims, lambda m: hmac.digest(secret, m, "sha256"))
+        if how == "no-kid":
+            return jwt.encode(claims, self.private, algorithm="RS256")
+        stranger = _new_key()
+        kid = _kid(stranger) if how == "unknown-kid" else self.kid
+        return jwt.encode(claims, stranger, algorithm="RS256", headers={"kid": kid})
 
     def verify(self, token: str, audience: list[str]) -> Json:
         """Claims of a token of ours. Raises jwt.InvalidTokenError."""
@@ -158,6 +180,20 @@ def _read_pem(pem: str) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("devtenant only makes RSA keys")
     return key
+
+
+def _public_pem(key: rsa.RSAPrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _assemble(headers: Json, claims: Json, signature: Callable[[bytes], bytes]) -> str:
+    """A compact JWT by hand, for what PyJWT rightly refuses to make."""
+
+    def encoded(part: bytes) -> bytes:
+        return base64.urlsafe_b64encode(part).rstrip(b"=")
+
+    message = encoded(json.dumps(headers).encode()) + b"." + encoded(json.dumps(claims).encode())
+    return (message + b"." + encoded(signature(message))).decode()
 
 
 def _kid(key: rsa.RSAPrivateKey) -> str:

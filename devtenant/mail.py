@@ -95,22 +95,36 @@ def newest_first(tenant: Tenant, to: str = "") -> list[Json]:
 def described(mail: Json) -> Json:
     """A stored message, parsed. `to` are the envelope's recipients, so Bcc shows too."""
     message = message_from_bytes(mail["raw"].encode("latin-1"), policy=policy.default)
+    headers = _headers(message)
+    first = {name.lower(): value for name, value in reversed(headers)}
     text, html = _part(message, "plain"), _part(message, "html")
     return {
         "id": mail["id"],
         "at": mail["at"],
         "received": timestamp(mail["at"]),
-        "from": str(message.get("From", mail["from"])),
+        "from": first.get("from", mail["from"]),
         "envelope_from": mail["from"],
         "to": mail["to"],
-        "header_to": [address for _, address in getaddresses([str(message.get("To", ""))])],
-        "subject": str(message.get("Subject", "")),
-        "message_id": str(message.get("Message-ID", "")),
-        "headers": [[name, str(value)] for name, value in message.items()],
+        "header_to": [address for _, address in getaddresses([first.get("to", "")])],
+        "subject": first.get("subject", ""),
+        "message_id": first.get("message-id", ""),
+        "headers": headers,
         "text": text,
         "html": html,
         "links": list(dict.fromkeys(_ADDRESS_IN_TEXT.findall(text or ""))),
     }
+
+
+def _headers(message: EmailMessage) -> list[list[str]]:
+    """Names and decoded values. Python's parser raises anything at all on a malformed value: then the raw one."""
+    found = []
+    for name, raw in message.raw_items():
+        try:
+            value = str(message.policy.header_fetch_parse(name, raw))
+        except Exception:
+            value = str(raw)
+        found.append([name, value])
+    return found
 
 
 def _part(message: EmailMessage, kind: str) -> str | None:

@@ -300,4 +300,9 @@ def _app_claims(client: Json, resource: str) -> Json:
 
 def misshape(tenant: Tenant, claims: Json) -> str:
     """The signed token, or the next bad one that a test ordered (security.md §8, A1-A14)."""
-    return tenant.keys.sign(claims)
+    if not tenant.bad_tokens:
+        return tenant.keys.sign(claims)
+    order = tenant.bad_tokens.popleft()
+    changed = {**claims, **order["claims"]}
+    bad = {name: value for name, value in changed.items() if value is not None}
+    return tenant.keys.sign_badly(bad, order["sign"]) if order["sign"] else tenant.keys.sign(bad)

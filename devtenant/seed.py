@@ -30,6 +30,7 @@ from .store import Json, Store
 SETTINGS: Json = {
     "lag": 2.0,
     "write_lag": None,  # None: the same as lag
+    "membership_lag": 0.0,
     "clock_offset": 0.0,
     "allow_unknown_accounts": True,
     "allow_invites_from": "everyone",
@@ -133,6 +134,7 @@ def _add_group(store: Store) -> None:
         "securityEnabled": True,
         "visibility": None,
         "_members": members,
+        "_arrivals": {},
     }
     store.put("groups", ACCESS_GROUP, group)
     _assign(store, ACCESS_GROUP, "Group", group["displayName"], GUEST_ROLE_ID)

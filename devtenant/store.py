@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+JOURNAL = "journal.jsonl"
 
 
 class StoreError(Exception):
@@ -27,8 +28,8 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory / "journal.jsonl"
-        self._lock = _take_lock(directory)
+        self.path = directory / JOURNAL
+        self._lock = take_lock(directory)
         self._collections: dict[str, dict[str, Json]] = {}
         self._pending: list[str] = []
         self._replay()
@@ -118,7 +119,7 @@ def _line(collection: str, key: str, value: Json | None) -> str:
     return json.dumps({"c": collection, "id": key, "v": value}, separators=(",", ":")) + "\n"
 
 
-def _take_lock(directory: Path) -> int:
+def take_lock(directory: Path) -> int:
     """Refuse a directory that another devtenant writes to: two journals in one file would be neither's."""
     handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -33,6 +33,7 @@ class Tenant:
         self.port = port
         self.faults = Faults()
         self.calls: deque[Json] = deque(maxlen=5000)
+        self.bad_tokens: deque[Json] = deque()
         if not store.get("settings", "all"):
             self.reset()
         self._drop_the_ephemeral()
@@ -42,6 +43,7 @@ class Tenant:
         self.store.forget()
         self.faults.clear()
         self.calls.clear()
+        self.bad_tokens.clear()
         seed.fill(self.store)
         self.store.flush()
 
@@ -163,8 +165,21 @@ class Tenant:
 
     def members_of(self, group: Json) -> list[Json]:
         """Living members; a deleted user stays on the list, so that restoring brings the membership back."""
-        users = (self.store.get("users", member) for member in group["_members"])
+        users = (self.store.get("users", member) for member in group["_members"] if self._has_arrived(group, member))
         return [user for user in users if user is not None]
+
+    def groups_of(self, user: Json) -> list[Json]:
+        return [g for g in self.store.all("groups") if user["id"] in g["_members"] and self._has_arrived(g, user["id"])]
+
+    def set_members(self, group: Json, members: list[str]) -> None:
+        """Change a group. With a membership lag, who came in shows up later (entra.md §1, eventual consistency)."""
+        arrives = self.now() + self.settings["membership_lag"]
+        arrivals = {m: group["_arrivals"].get(m, arrives) for m in members if m not in group["_members"]}
+        kept = {m: moment for m, moment in group["_arrivals"].items() if m in members and moment > self.now()}
+        self.store.put("groups", group["id"], {**group, "_members": members, "_arrivals": kept | arrivals})
+
+    def _has_arrived(self, group: Json, member: str) -> bool:
+        return group["_arrivals"].get(member, 0) <= self.now()
 
     # -- apps ---------------------------------------------------------------------------------------------------
 
@@ -178,7 +193,7 @@ class Tenant:
 
     def assignments_of(self, user: Json, app: Json) -> list[Json]:
         """App role assignments that reach the user, directly or by a group it is a direct member of (entra.md §4)."""
-        principals = {user["id"]} | {g["id"] for g in self.store.all("groups") if user["id"] in g["_members"]}
+        principals = {user["id"]} | {g["id"] for g in self.groups_of(user)}
         resource = service_principal_id(app["id"])
         return [
             a for a in self.store.all("assignments") if a["resourceId"] == resource and a["principalId"] in principals

@@ -57,6 +57,7 @@ class Process:
         self.base = f"http://127.0.0.1:{self.port}"
         self.issuer = f"http://login.localhost:{self.port}/{TENANT}/v2.0"
         self.https = f"https://localhost:{self.port + 1}"
+        self._token = ""
         self.start()
 
     def start(self) -> None:
@@ -95,7 +96,10 @@ class Process:
             "client_secret": GRAPH_SECRET,
             "scope": "https://graph.microsoft.com/.default",
         }
-        return requests.post(f"{self.base}/{TENANT}/oauth2/v2.0/token", data=form, timeout=5).json()["access_token"]
+        if not self._token:
+            answer = requests.post(f"{self.base}/{TENANT}/oauth2/v2.0/token", data=form, timeout=5)
+            self._token = answer.json()["access_token"]
+        return self._token
 
     def graph(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.app_token()}", **options.pop("headers", {})}

@@ -121,7 +121,7 @@ def _headers(message: EmailMessage) -> list[list[str]]:
     for name, raw in message.raw_items():
         try:
             value = str(message.policy.header_fetch_parse(name, raw))
-        except Exception:
+        except Exception:  # IndexError on a bad Message-ID, for one (email._header_value_parser)
             value = str(raw)
         found.append([name, value])
     return found

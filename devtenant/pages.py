@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 import uuid
 from pathlib import Path
@@ -12,15 +13,25 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from .faults import Fault
 from .store import Json
-from .tenant import Tenant, new_token, timestamp
+from .tenant import Tenant, new_token
 
 HERE = Path(__file__).parent
 _templates = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
 
+
+def _moment(seconds: float) -> str:
+    """A time for people: 23 November 2026, 09:05 UTC."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%-d %B %Y, %H:%M UTC")
+
+
+_templates.filters["moment"] = _moment
+
 # No form-action: browsers apply it to the redirect after a form too, and sign-in ends with one to the portal.
-_POLICY = "default-src 'none'; style-src 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
@@ -53,7 +64,7 @@ def problem(request: Request, title: str, text: str, *, code: int = 0, status: i
         text=text,
         code=f"AADSTS{code}" if code else None,
         reference=str(uuid.uuid4()),
-        at=timestamp(time.time()),
+        at=time.time(),
         **context,
     )
 

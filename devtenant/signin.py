@@ -175,9 +175,9 @@ async def take_step(request: Request) -> Response:
     if flow is None:
         return _lost(request)
     tenant, form = tenant_of(request), await request.form()
-    step, problem_text = form.get("step"), None
+    step, address, mistake = form.get("step"), str(form.get("address") or form.get("account") or ""), None
     if step == "pick":
-        problem_text = _pick(tenant, flow, str(form.get("address") or form.get("account") or ""))
+        mistake = _pick(tenant, flow, address)
     elif step == "again":
         flow.update(account=None, consented=False, verified=False)
     elif step == "accept":
@@ -187,8 +187,8 @@ async def take_step(request: Request) -> Response:
     elif step == "cancel":
         flow["ended"] = "cancelled"
     tenant.store.put("flows", flow["id"], flow)
-    if problem_text:
-        return _picker(request, flow, problem_text)
+    if mistake:
+        return _picker(request, flow, mistake, address)
     return RedirectResponse(f"/signin/{flow['id']}", status_code=303, headers=HEADERS)
 
 
@@ -442,7 +442,7 @@ def _check_redeemable(request: Request, flow: Json, guest: Json, account: Json) 
 # -- answers ----------------------------------------------------------------------------------------------------
 
 
-def _picker(request: Request, flow: Json, mistake: str | None = None) -> Response:
+def _picker(request: Request, flow: Json, mistake: str | None = None, typed: str = "") -> Response:
     """Pick an account: the only question about who you are. There are no passwords here."""
     tenant = tenant_of(request)
     session = session_of(request)
@@ -461,6 +461,7 @@ def _picker(request: Request, flow: Json, mistake: str | None = None) -> Respons
         groups=[(o, found) for o, found in groups if found],
         others=[a for a in accounts if a["tenant"] is None],
         mistake=mistake,
+        typed=typed,
     )
 
 

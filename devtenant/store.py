@@ -57,7 +57,8 @@ class Store:
         """Write what changed. A kill of this process no longer loses it; a power cut may."""
         if self._pending:
             lines, self._pending = "".join(self._pending).encode(), []
-            self._file.write(lines)
+            if self._file.write(lines) != len(lines):
+                raise OSError(f"{self.path} could not be written to the end; is the disk full?")
 
     def forget(self) -> None:
         """Drop everything, in memory and on disk."""

@@ -105,7 +105,7 @@ class Process:
         headers = {"Authorization": f"Bearer {self.app_token()}", **options.pop("headers", {})}
         url = f"{self.https}/v1.0{path}"
         return requests.request(
-            method, url, json=body, headers=headers, verify=self.data / "ca.pem", timeout=5, **options
+            method, url, json=body, headers=headers, verify=str(self.data / "ca.pem"), timeout=5, **options
         )
 
     def invite(self, address: str, **more: Any) -> requests.Response:
@@ -157,12 +157,17 @@ class Person:
     def __init__(self, tenant: Process) -> None:
         self.tenant = tenant
         self.cookies: dict[str, str] = {}
-        self.page: requests.Response | None = None
+        self._page: requests.Response | None = None
         self.left_to: str | None = None  # the address outside the tenant that the browser was sent to
 
     @property
+    def page(self) -> requests.Response:
+        assert self._page is not None, "no page was opened yet"
+        return self._page
+
+    @property
     def heading(self) -> str:
-        return Form(self.page.text).heading if self.page is not None else ""
+        return Form(self.page.text).heading
 
     def open(self, url: str, data: dict[str, str] | None = None) -> Person:
         self.left_to = None
@@ -173,7 +178,7 @@ class Person:
                 self.left_to = url
                 return self
             plain = parts._replace(netloc=f"127.0.0.1:{parts.port}").geturl()
-            self.page = requests.request(
+            self._page = requests.request(
                 method,
                 plain,
                 data=data,
@@ -189,7 +194,6 @@ class Person:
 
     def press(self, value: str) -> Person:
         """Press the button with this value."""
-        assert self.page is not None
         for form in Form(self.page.text).forms:
             for name, known in form["buttons"]:
                 if known == value:
@@ -197,7 +201,6 @@ class Person:
         raise AssertionError(f"no button {value} on {self.heading!r}: {self.page.text}")
 
     def type_address(self, address: str) -> Person:
-        assert self.page is not None
         form = Form(self.page.text).forms[-1]
         return self.open(urljoin(self.url, form["action"]), {**form["fields"], "address": address})
 
@@ -268,7 +271,6 @@ class Person:
         for _ in range(5):
             if self.left_to:
                 break
-            assert self.page is not None
             step = {
                 "Pick an account": address,
                 "Review permissions": "accept",

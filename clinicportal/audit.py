@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection, models, transaction
 from django.utils.crypto import salted_hmac
 
@@ -93,7 +94,7 @@ class Entry:
 
     type: Type
     outcome: str = "success"
-    by: User | None = None
+    by: User | AnonymousUser | None = None
     identity: str = ""
     object_type: str = ""
     object_id: str = ""
@@ -105,7 +106,9 @@ class Entry:
     subjects: tuple[Subject, ...] = ()
 
 
-def record(type: Type, thing: models.Model | None = None, *, by: User | None = None, **facts: Any) -> uuid.UUID:
+def record(
+    type: Type, thing: models.Model | None = None, *, by: User | AnonymousUser | None = None, **facts: Any
+) -> uuid.UUID:
     """Append one event about `thing` to the trail, in the current transaction; return its id.
 
     `facts` are the fields of `Entry`; `subjects` may be any iterable. The database stamps the time.
@@ -125,7 +128,7 @@ def record_refusal(entry: Entry) -> uuid.UUID:
 def _append(entry: Entry) -> uuid.UUID:
     event_id = uuid.uuid4()
     here = origin.get()
-    by = entry.by if entry.by is not None and entry.by.is_authenticated else None
+    by = entry.by if isinstance(entry.by, User) else None
     row = {
         "id": event_id,
         "type": str(entry.type),
@@ -158,7 +161,7 @@ def _append(entry: Entry) -> uuid.UUID:
         SELECT recorded, %s, s.patient_id, s.grant_id, s.basis
         FROM stamp, unnest(%s::uuid[], %s::uuid[], %s::text[]) AS s (patient_id, grant_id, basis)
     """  # noqa: S608 - column names are the keys above
-    params = [
+    params: list[Any] = [
         *row.values(),
         event_id,
         [s.patient_id for s in subjects],

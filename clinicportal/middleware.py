@@ -45,14 +45,15 @@ class RequestFacts:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.id = str(uuid.uuid4())
-        token = audit.origin.set(audit.Origin(source_ip=client_ip(request), request_id=request.id))
+        request_id = str(uuid.uuid4())
+        request.id = request_id  # type: ignore[attr-defined]
+        token = audit.origin.set(audit.Origin(source_ip=client_ip(request), request_id=request_id))
         try:
-            with structlog.contextvars.bound_contextvars(request_id=request.id):
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
                 response = self.get_response(request)
         finally:
             audit.origin.reset(token)
-        response.headers["X-Request-Id"] = request.id
+        response.headers["X-Request-Id"] = request_id
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
@@ -69,7 +70,7 @@ def client_ip(request: HttpRequest) -> str:
 class SignInRequired(LoginRequiredMiddleware):
     """Every page needs a sign-in unless it says otherwise; the session's facts go onto `request.user`."""
 
-    def process_view(self, request: HttpRequest, view_func, view_args, view_kwargs):  # type: ignore[no-untyped-def]
+    def process_view(self, request: HttpRequest, view_func, view_args, view_kwargs):
         user = request.user
         if user.is_authenticated:
             organisation = request.session.get(ORGANISATION)

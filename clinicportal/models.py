@@ -25,7 +25,7 @@ class StaffRole(models.TextChoices):
 
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(pk=username)
+        return self.get(pk=username or None)
 
 
 class User(AbstractBaseUser):
@@ -99,7 +99,7 @@ class User(AbstractBaseUser):
     def has_usable_password(self) -> bool:
         return False
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         return False
 
 

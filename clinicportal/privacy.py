@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django import forms
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from clinicportal import audit
 from clinicportal.models import AuditEvent, AuditSubject, StaffRole, User
+from clinicportal.requests import Request
 from clinicportal.rules import Denied
 
 PAGE = 100
@@ -47,9 +48,9 @@ def check_can_read_the_trail(user: User) -> None:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def trail(request: HttpRequest) -> HttpResponse:
+def trail(request: Request) -> HttpResponse:
     """The newest events. A filter is posted: names and patient ids do not belong into addresses."""
-    check_can_read_the_trail(request.user)  # type: ignore[arg-type]
+    check_can_read_the_trail(request.user)
     form = Filter(request.POST or None)
     person, patient = ("", None)
     if form.is_valid():
@@ -57,7 +58,7 @@ def trail(request: HttpRequest) -> HttpResponse:
     lines = read(person=person, patient=patient)
     subjects = [audit.Subject(patient)] if patient else []
     with transaction.atomic():
-        audit.record(audit.Type.AUDIT_READ, by=request.user, subjects=subjects, detail={"shown": len(lines)})  # type: ignore[arg-type]
+        audit.record(audit.Type.AUDIT_READ, by=request.user, subjects=subjects, detail={"shown": len(lines)})
     return render(request, "clinicportal/privacy.jinja", {"form": form, "lines": lines, "page": PAGE})
 
 

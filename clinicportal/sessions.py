@@ -27,7 +27,7 @@ class SessionStore(DatabaseStore):
         return Session
 
     def create_model_instance(self, data: dict[str, Any]) -> Session:
-        row = super().create_model_instance(data)
+        row: Session = super().create_model_instance(data)  # type: ignore[assignment]
         row.user_id = data.get("_auth_user_id")
         return row
 
@@ -55,7 +55,7 @@ class SessionStore(DatabaseStore):
 class SessionMiddleware(DjangoSessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
-        request.session.touch()
+        request.session.touch()  # type: ignore[attr-defined]
 
 
 def end_all(user_id: Any) -> int:

@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from clinicportal import audit
-from clinicportal.models import StaffRole, Terms, TermsAcceptance
+from clinicportal.models import StaffRole, Terms, TermsAcceptance, User
+from clinicportal.requests import AnyRequest, Request
 from clinicportal.tasks import HEARTBEAT_LATE_SECONDS, heartbeat_age
 
 
@@ -44,7 +45,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 @require_POST
-def stay(request: HttpRequest) -> HttpResponse:
+def stay(request: Request) -> HttpResponse:
     """The person pressed "Stay signed in": the session middleware has recorded it."""
     return HttpResponse(status=204)
 
@@ -53,21 +54,21 @@ WORK_PLACES = {StaffRole.APPROVER: "/approvals/", StaffRole.PRIVACY: "/privacy/"
 
 
 @require_safe
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: Request) -> HttpResponse:
     """The next thing for this person to do."""
     user = request.user
     for role, place in WORK_PLACES.items():
-        if user.has_role(role):  # type: ignore[union-attr]
+        if user.has_role(role):
             return redirect(place)
-    if "guest" in user.capacities and not accepted(user):  # type: ignore[union-attr]
+    if "guest" in user.capacities and not accepted(user):
         return redirect("terms")
-    if user.acting_for is None and len(request.session.get("organisations", [])) > 1:  # type: ignore[union-attr]
+    if user.acting_for is None and len(request.session.get("organisations", [])) > 1:
         return redirect("choose-organisation")
     steps = {
         "guest": {"text": _("Go to my patients"), "href": "/patients/"},
         "sponsor": {"text": _("Your people"), "href": "/people/"},
     }
-    next_steps = [step for capacity, step in steps.items() if capacity in user.capacities]  # type: ignore[union-attr]
+    next_steps = [step for capacity, step in steps.items() if capacity in user.capacities]
     return render(request, "clinicportal/home.jinja", {"next": next_steps})
 
 
@@ -78,22 +79,22 @@ class TermsForm(forms.Form):
     )
 
 
-def accepted(user: object) -> TermsAcceptance | None:
+def accepted(user: User) -> TermsAcceptance | None:
     return TermsAcceptance.objects.filter(user=user, terms__in=Terms.in_force()).first()
 
 
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
-def terms(request: HttpRequest) -> HttpResponse:
+def terms(request: AnyRequest) -> HttpResponse:
     """The terms in force; who is signed in and has not accepted them does so here."""
     current = Terms.in_force().get()
-    acceptance = accepted(request.user) if request.user.is_authenticated else None
-    asks = request.user.is_authenticated and acceptance is None
-    form = TermsForm(request.POST or None) if asks else None
-    if form and form.is_valid():
+    person = request.user if isinstance(request.user, User) else None
+    acceptance = accepted(person) if person else None
+    form = TermsForm(request.POST or None) if person and not acceptance else None
+    if person and form and form.is_valid():
         with transaction.atomic():
-            TermsAcceptance.objects.get_or_create(user=request.user, terms=current)
-            audit.record(audit.Type.TERMS_ACCEPTED, current, by=request.user)  # type: ignore[arg-type]
+            TermsAcceptance.objects.get_or_create(user=person, terms=current)
+            audit.record(audit.Type.TERMS_ACCEPTED, current, by=person)
         return redirect("home")
     context = {"terms": current, "form": form, "accepted_at": acceptance and acceptance.accepted_at}
     return render(request, "clinicportal/terms.jinja", context, status=422 if form and form.is_bound else 200)

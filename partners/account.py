@@ -6,19 +6,20 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from clinicportal import audit
 from clinicportal.middleware import ORGANISATION
 from clinicportal.models import TermsAcceptance
+from clinicportal.requests import Request
 from partners.models import PartnerOrganisation
 from records.models import Grant, Section
 
 
 @require_safe
-def account(request: HttpRequest) -> HttpResponse:
+def account(request: Request) -> HttpResponse:
     grants = (
         Grant.objects.filter(guest=request.user, ended_at=None, ends_at__gt=Now())
         .select_related("caseload__facility", "organisation", "request__request__sponsor__user")
@@ -38,7 +39,7 @@ def named(sections: list[str]) -> str:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def choose_organisation(request: HttpRequest) -> HttpResponse:
+def choose_organisation(request: Request) -> HttpResponse:
     """A person with access through several organisations acts for one of them at a time."""
     mine = PartnerOrganisation.objects.filter(pk__in=request.session.get("organisations", [])).select_related(
         "organisation"
@@ -48,7 +49,7 @@ def choose_organisation(request: HttpRequest) -> HttpResponse:
     chosen = get_object_or_404(mine, pk=_uuid(request.POST.get("organisation", "")))
     with transaction.atomic():
         request.session[ORGANISATION] = str(chosen.pk)
-        audit.record(audit.Type.ORGANISATION_CHOSEN, chosen, by=request.user, organisation_id=chosen.pk)  # type: ignore[arg-type]
+        audit.record(audit.Type.ORGANISATION_CHOSEN, chosen, by=request.user, organisation_id=chosen.pk)
     return redirect("home")
 
 

@@ -91,7 +91,7 @@ def admit(identity: Identity) -> User:
         raise TurnedAway("inactive", "partners/signin/ended.jinja")
     if identity.roles and not identity.identity_provider:
         return staff_member(user, identity)
-    guest = user and Guest.objects.filter(user=user).first()
+    guest = Guest.objects.filter(user=user).first() if user else None
     if guest is None:
         raise TurnedAway("not-expected")
     return invited_guest(guest, identity)

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from requests import RequestException
 
 from clinicportal import audit
+from clinicportal.requests import Request
 from partners import idtoken
 from partners.provider import CallbackView, EntraAdapter
 
@@ -57,10 +58,10 @@ def callback(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def sign_out(request: HttpRequest) -> HttpResponse:
+def sign_out(request: Request) -> HttpResponse:
     """End our session, then the tenant's: on a shared computer the next person must not find it open."""
     with transaction.atomic():
-        audit.record(audit.Type.SIGNED_OUT, by=request.user)  # type: ignore[arg-type]
+        audit.record(audit.Type.SIGNED_OUT, by=request.user)
         logout(request)
     back = request.build_absolute_uri(reverse("signed-out"))
     try:

@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext as _
 
 from clinicportal import audit
 from clinicportal.middleware import Refused
@@ -79,8 +80,8 @@ def bases_of(patient_id: UUID, *, by: User) -> tuple[Basis, ...]:
         .select_related("caseload__facility")
         .annotate_agreement()
     )
-    by_caseload = {
-        caseload: (Membership.Basis(basis).label, ends_at)
+    by_caseload: dict[UUID | None, tuple[str, datetime | None]] = {
+        caseload: (str(Membership.Basis(basis).label), ends_at)
         for caseload, basis, ends_at in Membership.objects.in_force()
         .filter(patient=patient_id)
         .order_by("basis")
@@ -94,7 +95,7 @@ def _basis(grant: Grant, label: str, ends_at: datetime | None) -> Basis:
     ends = [grant.ends_at, grant.agreement_ends_at, *([ends_at] if ends_at else [])]  # type: ignore[attr-defined]
     return Basis(
         grant_id=grant.pk,
-        label=str(label) or "Named patient",
+        label=label or str(_("Named patient")),
         ends_at=min(ends),
         caseload=grant.caseload.name if grant.caseload else "",
         facility=grant.caseload.facility.name if grant.caseload else "",

@@ -129,7 +129,9 @@ def test_templates_and_script_hold_no_inline_code():
         assert not re.search(r"\sstyle=|<style|\son[a-z]+=|javascript:|hx-on", text), path.name
         assert not re.search(r"<script(?![^>]*src=)", text), path.name
     script = (ROOT / "static/clinicportal/portal.js").read_text()
-    assert not re.search(r"localStorage|sessionStorage\.(?!removeItem)|indexedDB|innerHTML|document\.cookie|\beval\(", script)
+    assert not re.search(
+        r"localStorage|sessionStorage\.(?!removeItem)|indexedDB|innerHTML|document\.cookie|\beval\(", script
+    )
 
 
 @pytest.mark.parametrize(

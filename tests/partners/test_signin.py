@@ -66,7 +66,9 @@ def test_the_same_address_from_another_object_is_nobody(nurse):
 
 
 def test_a_stranger_who_redeemed_a_forwarded_link_is_recognised(nurse):
-    assert turned_away(replace(nurse, identity_provider=FOREIGN, address="stranger@elsewhere.example")) == "wrong-account"
+    assert (
+        turned_away(replace(nurse, identity_provider=FOREIGN, address="stranger@elsewhere.example")) == "wrong-account"
+    )
 
 
 def test_a_stranger_with_the_expected_address_is_still_a_stranger(nurse):

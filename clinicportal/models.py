@@ -25,7 +25,7 @@ class StaffRole(models.TextChoices):
 
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(pk=username or None)
+        return self.get(pk=str(username))
 
 
 class User(AbstractBaseUser):

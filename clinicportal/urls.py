@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import include, path
 
 from clinicportal import privacy, views
 from partners import account, signin_views
@@ -16,6 +16,7 @@ urlpatterns = [
     path("privacy/", privacy.trail, name="privacy"),
     path("account/", account.account, name="account"),
     path("account/organisation/", account.choose_organisation, name="choose-organisation"),
+    path("", include("partners.urls")),
     path("health/live", views.live, name="live"),
     path("health/ready", views.ready, name="ready"),
 ]

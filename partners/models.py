@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
+from clinicportal.models import StaffRole, User
 from clinicportal.rules import IllegalTransition
 from records.models import Caseload, Grant, Organisation, classes_field, sections_field
 
@@ -19,6 +21,7 @@ class Stateful(models.Model):
     """A row with a `status` that moves along the model's TRANSITIONS and loses races politely."""
 
     TRANSITIONS: dict[str, set[str]]
+    status: Any
 
     class Meta:
         abstract = True
@@ -28,8 +31,8 @@ class Stateful(models.Model):
         it, or when another process moved this row since it was read."""
         if status not in self.TRANSITIONS[self.status]:
             raise IllegalTransition(f"{self._meta.label_lower} {self.pk}: {self.status} -> {status}")
-        rows = type(self)._default_manager.filter(pk=self.pk, status=self.status)
-        if not rows.update(status=status, **fields):
+        rows = type(self)._default_manager.filter(pk=self.pk, status=self.status)  # type: ignore[misc]
+        if not rows.update(status=status, **fields):  # type: ignore[misc]
             raise IllegalTransition(f"{self._meta.label_lower} {self.pk} is no longer {self.status}")
         self.refresh_from_db()
 
@@ -119,6 +122,23 @@ class Sponsor(models.Model):
 # ---------------------------------------------------------------- request and decision
 
 
+class AccessRequestQuerySet(models.QuerySet):
+    def visible_to(self, user: User) -> Self:
+        """All for an approver; for a sponsor those of the organisations they act for; none for anyone else."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        if user.has_role(StaffRole.APPROVER):
+            return self
+        return self.filter(organisation__in=Sponsor.objects.active().filter(user=user).values("organisation"))
+
+    def live(self) -> Self:
+        return self.filter(status__in=AccessRequest.LIVE)
+
+    def overdue(self) -> Self:
+        """Live ones whose last day is over, be it the one asked for or the one given."""
+        return self.live().annotate(over_at=Coalesce("granted_until", "ends_at")).filter(over_at__lte=Now())
+
+
 class AccessRequest(Stateful):
     """Who, which caseloads, what for, until when: the single source of truth for "why"."""
 
@@ -155,12 +175,16 @@ class AccessRequest(Stateful):
     sections = sections_field()
     classes = classes_field()
     why = models.CharField(max_length=300)
-    ends_at = models.DateTimeField()  # exclusive
+    ends_at = models.DateTimeField()  # exclusive, as asked
+    granted_until = models.DateTimeField(null=True)  # exclusive, as approved: never later than asked
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.IN_REVIEW)
     question = models.TextField(blank=True)
     answer = models.TextField(blank=True)
+    closed_because = models.CharField(max_length=300, blank=True)  # a sentence, for the end states without a decision
     asked_at = models.DateTimeField(db_default=Now())
-    changed_at = models.DateTimeField(auto_now=True)
+    changed_at = models.DateTimeField(db_default=Now())  # since when it is whose turn
+
+    objects = AccessRequestQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -178,6 +202,14 @@ class AccessRequest(Stateful):
     @property
     def person_name(self) -> str:
         return f"{self.first_name} {self.last_name}"
+
+    @property
+    def until(self) -> Any:
+        """The exclusive end that counts: as given, or as asked while nothing is given."""
+        return self.granted_until or self.ends_at
+
+    def move_to(self, status: str, **fields: Any) -> None:
+        super().move_to(status, changed_at=Now(), **fields)
 
 
 class Decision(models.Model):
@@ -245,7 +277,7 @@ class ProvisioningJob(Stateful):
     TRANSITIONS = {
         Status.RUNNING: {Status.DONE, Status.NEEDS_HELP, Status.CANCELLED},
         Status.NEEDS_HELP: {Status.RUNNING, Status.CANCELLED},
-        Status.DONE: set(),
+        Status.DONE: {Status.RUNNING, Status.CANCELLED},  # a further mail
         Status.CANCELLED: set(),
     }
 
@@ -269,9 +301,36 @@ class StepQuerySet(models.QuerySet):
             job__status=ProvisioningJob.Status.RUNNING,
         )
 
+    def lease(self, job_id: uuid.UUID, *, for_: timedelta) -> Step | None:
+        """Take the job's due step and commit, so that nobody else takes it for that long; None: nothing to do.
+
+        A worker that dies leaves the code `started` behind: the next one knows that the outcome is unknown.
+        """
+        with transaction.atomic(durable=True):
+            due = self.due().filter(job=job_id).select_for_update(skip_locked=True, of=("self",))
+            step: Any = due.first()
+            if step is None:
+                return None
+            unknown = step.last_code in Step.OUTCOME_UNKNOWN
+            Step.objects.filter(pk=step.pk).update(
+                attempts=F("attempts") + 1,
+                leased_until=Now() + for_,
+                first_tried_at=Coalesce("first_tried_at", Now()),
+                last_code=Step.STARTED,
+            )
+        leased = Step.objects.select_related("job__guest__user", "job__request").get(pk=step.pk)
+        leased.outcome_unknown = unknown
+        return leased
+
 
 class Step(models.Model):
-    """One call to the directory (or the mail server), with its lease. Only the first unfinished step of a job is due."""
+    """One call to the directory or the mail server, with its lease. Only a job's first unfinished step is due."""
+
+    STARTED, UNANSWERED = "started", "unanswered"
+    # What the last attempt left when nobody can tell whether the other side did it.
+    OUTCOME_UNKNOWN = {STARTED, UNANSWERED}
+
+    outcome_unknown = False
 
     class Kind(models.TextChoices):
         LOOK_UP = "look_up", _("Looked in our directory")
@@ -308,6 +367,12 @@ class Step(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} of {self.job_id}"
 
+    def release(self, **fields: Any) -> bool:
+        """Give the lease back and save `fields`, if it is still ours. `attempts` is the fence: another worker that
+        took the step over counted it up, and then its word holds, not ours."""
+        mine = Step.objects.filter(pk=self.pk, state=Step.State.WAITING, attempts=self.attempts)
+        return bool(mine.update(leased_until=None, **fields))
+
 
 class Invitation(Stateful):
     """Our mail and link to one person, and the Graph invitation behind it."""
@@ -325,20 +390,19 @@ class Invitation(Stateful):
     TRANSITIONS = {
         Status.NOT_SENT: {Status.SENT, Status.REVOKED, Status.COMPLETED},
         Status.SENT: {
-            Status.OPENED,
-            Status.COMPLETED,
-            Status.WRONG_ACCOUNT,
-            Status.DECLINED,
-            Status.EXPIRED,
+            Status.SENT, Status.OPENED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED,
             Status.REVOKED,
         },
-        Status.OPENED: {Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED},
+        Status.OPENED: {
+            Status.SENT, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED,
+        },
         Status.WRONG_ACCOUNT: {Status.COMPLETED, Status.REVOKED, Status.SENT},
         Status.EXPIRED: {Status.SENT, Status.COMPLETED, Status.REVOKED},
         Status.COMPLETED: {Status.REVOKED},
         Status.DECLINED: set(),
         Status.REVOKED: set(),
-    }
+    }  # fmt: skip
+    UNREDEEMED = [Status.SENT, Status.OPENED, Status.WRONG_ACCOUNT, Status.EXPIRED]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="invitation")
@@ -349,6 +413,8 @@ class Invitation(Stateful):
     sent_at = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+    declined_because = models.CharField(max_length=300, blank=True)
 
     def __str__(self) -> str:
         return f"invitation {self.pk}"

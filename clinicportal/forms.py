@@ -1,6 +1,6 @@
 """What a form of ours may say about a field beyond Django's own words, and how a widget is described to field.jinja.
 
-A form sets these as attributes of the form field (`self.fields["why"].reasons = [...]`) for components/field.jinja:
+`describe(self.fields["why"], reasons=[...])` in a form's `__init__` or `clean`; components/field.jinja draws it:
 
 - `passed`: a sentence with a green tick below the input ("This address belongs to Partner B").
 - `suggestion`: a corrected value, offered as a button named `use-<field name>` that posts the form again.
@@ -9,6 +9,7 @@ A form sets these as attributes of the form field (`self.fields["why"].reasons =
   inside, so the page does not draw it again.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from django import forms
@@ -54,6 +55,20 @@ class WithHint(str):
         self = super().__new__(cls, label)
         self.hint = hint
         return self
+
+
+def describe(
+    field: forms.Field,
+    *,
+    passed: str | Promise = "",
+    suggestion: str = "",
+    reasons: Sequence[str | Promise] = (),
+    reveals: Mapping[str, str] | None = None,
+) -> None:
+    """Say about `field` what the module's docstring lists; what is not given is cleared."""
+    said = {"passed": passed, "suggestion": suggestion, "reasons": reasons, "reveals": reveals or {}}
+    for name, value in said.items():
+        setattr(field, name, value)
 
 
 def widget_context(field: forms.BoundField) -> dict[str, Any]:

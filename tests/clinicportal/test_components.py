@@ -5,12 +5,13 @@ import html.parser
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django import forms
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DatabaseError
-from django.http import Http404
+from django.http import Http404, HttpRequest
 from django.template import engines
 from django.test import RequestFactory
 from django.utils.safestring import mark_safe
@@ -18,7 +19,7 @@ from django.views.defaults import bad_request, page_not_found, permission_denied
 
 from clinicportal import context
 from clinicportal.dates import clinical_date, clinical_time, plain_date
-from clinicportal.forms import WithHint
+from clinicportal.forms import WithHint, describe
 from clinicportal.plots import Point, plot
 
 HOSTILE = """"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
@@ -285,15 +286,15 @@ def test_what_was_typed_is_kept_beside_the_error_and_is_escaped():
     assert [a["value"] for a in Markup(drawn["who"]).named("option") if "selected" in a] == ["b"]
     email = Markup(drawn["email"]).named("input")[0]
     assert email["aria-invalid"] == "true"
-    assert email["aria-describedby"].split() == ["id_email-hint", "id_email-error"]
+    assert (email["aria-describedby"] or "").split() == ["id_email-hint", "id_email-error"]
     assert 'id="id_email-error"' in drawn["email"]
 
 
 def test_hints_suggestion_reasons_and_what_a_choice_reveals():
     form = Everything({"email": "x", "see": "mine"})
-    form.fields["email"].suggestion = "a@b.example"
-    form.fields["why"].reasons = ["New in the team", HOSTILE]
-    form.fields["see"].reveals = {"mine": "sections"}
+    describe(form.fields["email"], suggestion="a@b.example")
+    describe(form.fields["why"], reasons=["New in the team", HOSTILE])
+    describe(form.fields["see"], reveals={"mine": "sections"})
     see = form["see"].as_field_group()
     assert "Problems, medicines" in see
     assert 'name="sections"' in see
@@ -314,8 +315,8 @@ class Session(dict):
 
 @pytest.fixture
 def ask():
-    def ask(path: str = "/", **user: object):
-        request = RequestFactory().get(path)
+    def ask(path: str = "/", **user: Any) -> HttpRequest:
+        request: Any = RequestFactory().get(path)
         request.user = SimpleNamespace(is_authenticated=False)
         request.session = Session(capacities=user.pop("capacities", []))
         if user:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django import forms
@@ -13,6 +14,8 @@ from django.contrib.staticfiles import finders
 from django.template import engines
 from django.test import RequestFactory
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from clinicportal.forms import describe
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -90,9 +93,9 @@ class Portal:
 
     def page(self) -> str:
         form = Form(initial={"why": ""})
-        form.fields["why"].reasons = ["New in the team", "Study"]  # type: ignore[attr-defined]
-        form.fields["see"].reveals = {"own": "sections"}  # type: ignore[attr-defined]
-        request = RequestFactory().get("/")
+        describe(form.fields["why"], reasons=["New in the team", "Study"])
+        describe(form.fields["see"], reveals={"own": "sections"})
+        request: Any = RequestFactory().get("/")
         request.session = type("Session", (dict,), {"get_expiry_age": lambda self: 900})()
         request.user = SimpleNamespace(is_authenticated=True, pk=self.person, staff_roles=[], display_name="a nurse")
         return engines["jinja2"].from_string(PAGE).render({"form": form}, request)
@@ -100,10 +103,11 @@ class Portal:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: install Debian's package `chromium` (make test does where it may)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
 

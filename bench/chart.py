@@ -67,7 +67,8 @@ def wait(port: int) -> None:
 def alternate(port: int, session: str, patients: list[str]) -> tuple[list[float], list[float]]:
     """Milliseconds of each chart and of each empty page, asked for in turn by one client."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    chart, empty = [], []
+    chart: list[float] = []
+    empty: list[float] = []
     for number in range(ROUNDS + WARM_UP):
         paths = (f"/patients/{patients[number % len(patients)]}/", chart), ("/bench/empty/", empty)
         for path, times in paths:

@@ -18,6 +18,8 @@ from django.utils import timezone
 from clinicportal.models import Session
 
 RECORD_EVERY = timedelta(seconds=30)
+BACKGROUND = "X-Background"
+"""Header of requests that a page makes by itself, such as polling: they do not keep a session alive."""
 STARTED, SEEN = "started_at", "seen_at"
 
 
@@ -55,6 +57,8 @@ class SessionStore(DatabaseStore):
 class SessionMiddleware(DjangoSessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
+        if BACKGROUND in request.headers:  # a page that keeps itself up to date is nobody being there
+            return
         request.session.touch()  # type: ignore[attr-defined]
 
 

@@ -20,3 +20,5 @@ urlpatterns = [
     path("health/live", views.live, name="live"),
     path("health/ready", views.ready, name="ready"),
 ]
+
+handler500 = "clinicportal.views.server_error"

@@ -44,6 +44,10 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return render(request, "csrf.jinja", status=403)
 
 
+def server_error(request: HttpRequest) -> HttpResponse:
+    return render(request, "500.jinja", status=500)
+
+
 @require_POST
 def stay(request: Request) -> HttpResponse:
     """The person pressed "Stay signed in": the session middleware has recorded it."""

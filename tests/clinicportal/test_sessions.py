@@ -50,6 +50,13 @@ def test_pressing_stay_keeps_the_session(client):
         assert is_in(client)
 
 
+def test_a_page_that_polls_does_not_keep_the_session(client):
+    with at(10):
+        assert client.get("/account/", headers={"x-background": "poll"}).status_code == 200
+    with at(15.5):
+        assert not is_in(client)
+
+
 def test_ended_sessions_are_turned_away_at_the_next_request(guest, client):
     other = make.client_for(guest)
     assert is_in(client)

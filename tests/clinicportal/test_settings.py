@@ -61,13 +61,22 @@ def test_an_unsafe_value_is_refused_with_a_sentence_that_names_it(change, names)
     assert sentence.endswith(".")
 
 
-def start(**changes: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("ENTRA_", "CLINICPORTAL_"))
     }
     environment |= {name.upper(): value for name, value in changes.items()}
+    return subprocess.run([sys.executable, *arguments], cwd=BASE_DIR, env=environment, capture_output=True, text=True)
+
+
+def start(**changes: str) -> subprocess.CompletedProcess[str]:
     code = "from clinicportal import settings; print(settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE)"
-    return subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, env=environment, capture_output=True, text=True)
+    return run("-c", code, **changes)
+
+
+def test_production_passes_djangos_deployment_checks():
+    done = run("manage.py", "check", "--deploy", "--fail-level", "WARNING", **SAFE)
+    assert done.returncode == 0, done.stderr
 
 
 def test_production_starts_with_safe_values():

@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from packages import ROOT, SetupFailed, environment, install_with_pip, step
+from tools.packages import ROOT, SetupFailed, environment, install_with_pip, step
 
 SOURCE = ROOT / "tools" / "frontend"
 WORK = ROOT / ".cache" / "frontend"

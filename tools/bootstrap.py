@@ -15,10 +15,10 @@ import fcntl
 import hashlib
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import assets
-from packages import ROOT, SetupFailed, environment, install
+from tools import assets
+from tools.packages import ROOT, SetupFailed, environment, install
 
 VENV = ROOT / ".venv"
 CACHE = ROOT / ".cache"

@@ -86,8 +86,9 @@ class Portal:
         argv = ["-m", "celery", "-A", "clinicportal", "worker", "--concurrency", "2", "--loglevel", "INFO"]
         argv += ["--without-gossip", "--without-mingle", "--include", "clinicportal.embedded.heartbeat"]
         child = self._child("worker", argv, process="worker", CLINICPORTAL_HEARTBEAT_FILE=str(heartbeat))
-        child.ready = child.healthy = Touched(heartbeat, child, within=60)
-        child.death_signal = signal.SIGQUIT  # with SIGTERM it would first finish tasks, without servers
+        child.ready = child.healthy = Touched(heartbeat, child, within=30)
+        # With a gentler signal it would finish tasks, and wait for a broker that is gone. Jobs are rows and safe.
+        child.death_signal = signal.SIGKILL
         return child
 
     def _beat(self) -> Child:

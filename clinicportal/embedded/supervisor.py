@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 from clinicportal.embedded.account import CannotRunServers, preparation
 from clinicportal.embedded.children import Child, StillRunning, rotate
@@ -154,7 +155,7 @@ class Supervisor:
             words = "\n".join(step.log.read_text(errors="replace").splitlines()[-15:])
             raise Failed(f"{step.title}: failed. The end of {step.log}:\n{words}")
 
-    def _watch(self) -> None:
+    def _watch(self) -> NoReturn:
         while True:
             self._check_stop()
             self.keeper.tick()

@@ -1,6 +1,7 @@
 """Each test has a data folder of its own, and looks at the end that no process of it is left."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PYTHON = [sys.executable]
 
 
-def eventually(condition, seconds: float = 15) -> bool:
+def eventually(condition, seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -51,17 +52,21 @@ def data() -> Iterator[Path]:
 
 
 def free_port(following: int = 0) -> int:
-    """A port that is free, with as many after it."""
+    """A port that is free, with as many after it: below those that the kernel gives to anybody's connections."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = probe.getsockname()[1]
-        taken = []
-        for port in range(first, first + following + 1):
-            with socket.socket() as probe:
-                taken.append(probe.connect_ex(("127.0.0.1", port)) == 0)
-        if not any(taken) and first + following < 65000:
+        # Not `random`, which pytest-randomly seeds alike in each of its processes.
+        first = 10_000 + secrets.randbelow(20_000)
+        if all(_can_listen(port) for port in range(first, first + following + 1)):
             return first
+
+
+def _can_listen(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def environment_for(data: Path) -> dict[str, str]:

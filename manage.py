@@ -7,6 +7,8 @@ import sys
 # The role that a command connects as; web, the one with the fewest rights, is the rule.
 PROCESSES = {
     "migrate": "owner",
+    "roles": "owner",
+    "collectstatic": "owner",
     "makemigrations": "owner",
     "showmigrations": "owner",
     "sqlmigrate": "owner",

@@ -66,6 +66,15 @@ PRODUCTION = env.clinicportal_mode == "production"
 PROCESS = env.clinicportal_process
 
 
+# Each process holds the addresses that it uses, and no other's password.
+NEEDED = {
+    "web": ("database_url", "database_auditor_url", "redis_url"),
+    "worker": ("database_worker_url", "redis_url"),
+    "owner": (),
+    "auditor": ("database_auditor_url",),
+}
+
+
 def refuse_unsafe(env: Environment) -> list[str]:
     """Return a sentence for each value that production must not run with, naming the variable and its purpose."""
     problems = []
@@ -75,9 +84,15 @@ def refuse_unsafe(env: Environment) -> list[str]:
         problems.append("Set CLINICPORTAL_ENCRYPTION_KEYS to one or more Fernet keys: they encrypt redemption links.")
     if not env.clinicportal_base_url.startswith("https://"):
         problems.append("Set CLINICPORTAL_BASE_URL to the https address of the portal: links and cookies rely on it.")
-    for name in ("database_url", "database_worker_url", "database_auditor_url", "redis_url"):
+    for name in NEEDED[env.clinicportal_process]:
         if not getattr(env, name):
             problems.append(f"Set {name.upper()}: production never starts embedded servers.")
+    if env.redis_url and not env.redis_url.startswith(("redis://", "rediss://")):
+        problems.append("Set REDIS_URL to redis:// or rediss://: broker and cache both read it.")
+    if env.clinicportal_process == "web" and not env.clinicportal_proxies:
+        problems.append(
+            "Set CLINICPORTAL_PROXIES to the number of TLS proxies in front: without it no request is https."
+        )
     if not env.clinicportal_smtp_url.startswith("smtps://"):
         problems.append("Set CLINICPORTAL_SMTP_URL to smtps://user:password@host: mail leaves by implicit TLS only.")
     for name in ("entra_tenant_id", "entra_client_id", "entra_group_id"):

@@ -1,4 +1,4 @@
-"""The worker's sign of life."""
+"""The worker's sign of life, and its housekeeping."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import time
 
 from celery import shared_task
 from django.core.cache import cache
+from django.utils import timezone
+
+from clinicportal.models import Session
 
 HEARTBEAT_LATE_SECONDS = 90
 _KEY = "worker-heartbeat"
@@ -15,6 +18,12 @@ _KEY = "worker-heartbeat"
 def heartbeat() -> None:
     """Beat queued it and a worker ran it: both are alive, and so is the broker between them."""
     cache.set(_KEY, time.time(), timeout=3600)
+
+
+@shared_task
+def purge_sessions() -> None:
+    """Delete the rows of sessions that are over."""
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 def heartbeat_age() -> float | None:

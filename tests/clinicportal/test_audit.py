@@ -68,6 +68,23 @@ def test_events_land_in_the_partition_of_their_month(guest):
     assert partition == f"clinicportal_auditevent{month}"
 
 
+def test_events_of_a_month_without_a_partition_are_kept_and_stop_no_migration(guest):
+    from clinicportal import partitions
+
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("SELECT to_char(now() AT TIME ZONE 'UTC', '_YYYY_MM')")
+        (month,) = cursor.fetchone()
+        for parent in ("clinicportal_auditevent", "clinicportal_auditsubject"):
+            cursor.execute(f"DROP TABLE {parent}{month}")
+    with transaction.atomic():
+        audit.record(audit.Type.SIGNED_IN, by=guest)
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(partitions.STATEMENT)
+        cursor.execute("SELECT DISTINCT tableoid::regclass::text FROM clinicportal_auditevent")
+        assert cursor.fetchall() == [("clinicportal_auditevent_default",)]
+    assert len(events("signed-in")) == 1
+
+
 def test_a_rolled_back_read_leaves_no_event(guest, grant, patient):
     def fails_while_drawing() -> None:
         with viewing(guest):

@@ -91,6 +91,16 @@ def test_a_session_is_a_row_of_its_person(guest, client):
     assert [session.user_id for session in Session.objects.all()] == [guest.pk]
 
 
+def test_rows_of_sessions_that_are_over_are_purged(guest, client):
+    from clinicportal.tasks import purge_sessions
+
+    purge_sessions()
+    assert Session.objects.count() == 1
+    with at(16):
+        purge_sessions()
+    assert Session.objects.count() == 0
+
+
 def test_signing_out_ends_the_session_and_is_written_down(guest, client):
     from clinicportal import audit
 

@@ -12,7 +12,8 @@ from clinicportal.settings import BASE_DIR, Environment, database, refuse_unsafe
 
 SAFE = {
     "clinicportal_mode": "production",
-    "clinicportal_secret_key": "k" * 50,
+    "clinicportal_secret_key": "a-long-and-random-looking-key-0123456789-abcdefghij",
+    "clinicportal_proxies": "1",
     "clinicportal_encryption_keys": "ZGV2ZWxvcG1lbnQtb25seS1ub3QtYS1zZWNyZXQtISE=",
     "clinicportal_base_url": "https://portal.hospital.example",
     "database_url": "postgresql://web@db/clinicportal",
@@ -34,7 +35,13 @@ def problems(**changes: str) -> list[str]:
 def test_safe_values_are_accepted():
     assert problems() == []
     worker = {"clinicportal_process": "worker", "entra_graph_client_id": "g", "entra_graph_client_secret": "s"}
-    assert problems(**worker, entra_client_secret="") == []
+    assert problems(**worker, entra_client_secret="", database_url="", database_auditor_url="") == []
+
+
+def test_the_worker_needs_its_own_address():
+    worker = {"clinicportal_process": "worker", "entra_graph_client_id": "g", "entra_graph_client_secret": "s"}
+    (sentence,) = problems(**worker, database_worker_url="")
+    assert "DATABASE_WORKER_URL" in sentence
 
 
 @pytest.mark.parametrize(
@@ -44,7 +51,8 @@ def test_safe_values_are_accepted():
         ({"clinicportal_encryption_keys": ""}, "CLINICPORTAL_ENCRYPTION_KEYS"),
         ({"clinicportal_base_url": "http://portal.hospital.example"}, "CLINICPORTAL_BASE_URL"),
         ({"database_url": ""}, "DATABASE_URL"),
-        ({"database_worker_url": ""}, "DATABASE_WORKER_URL"),
+        ({"clinicportal_proxies": "0"}, "CLINICPORTAL_PROXIES"),
+        ({"redis_url": "redis+socket:///run/valkey"}, "REDIS_URL"),
         ({"database_auditor_url": ""}, "DATABASE_AUDITOR_URL"),
         ({"redis_url": ""}, "REDIS_URL"),
         ({"clinicportal_smtp_url": "smtp://mail"}, "CLINICPORTAL_SMTP_URL"),

@@ -30,6 +30,7 @@ class Step:
     argv: list[str]
     env: Mapping[str, str]
     log: Path
+    needs_tenant: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,15 @@ class Portal:
     def steps(self) -> list[Step]:
         steps = [self._step("Bring the database up to date", "migrate", "--no-input", "-v1")]
         if self.with_tenant:
-            steps.append(self._step("Fill an empty portal with demo data", "demo", "--if-empty"))
+            steps.append(self._step("Fill an empty portal with demo data", "demo", "--if-empty", needs_tenant=True))
         return steps
 
-    def _step(self, title: str, *arguments: str) -> Step:
+    def _step(self, title: str, *arguments: str, needs_tenant: bool = False) -> Step:
         argv = [sys.executable, str(ROOT / "manage.py"), *arguments]
-        return Step(title, argv, self._environment(), self.paths.log("setup"))
+        return Step(title, argv, self._environment(), self.paths.log("setup"), needs_tenant)
 
     def tenant(self) -> list[Child]:
-        """Return the local tenant, which the steps may need already; nothing when a real one is named."""
+        """Return the local tenant, which some steps need already; nothing when a real one is named."""
         if not self.with_tenant:
             return []
         argv = ["-m", "devtenant", "--port", str(self.ports.tenant), "--data", str(self.paths.tenant)]

@@ -96,29 +96,29 @@ class Supervisor:
             self.problems.follow(child.log)
             self.keeper.keep(child)
         publish(self.paths, self.servers.services(), address=self.portal.address)
-        for child in self.portal.tenant():
-            self._bring_up(child)
+        tenant, processes = self.portal.tenant(), self.portal.processes()
+        self._launch(tenant)
         for step in self.portal.steps():
+            if step.needs_tenant:
+                self._await(tenant)
             self._do(step)
-        processes = self.portal.processes()
-        for child in processes:
-            self._launch(child)
-        for child in processes:
-            self._await(child)
+        self._launch(processes)
+        self._await(tenant + processes)
         say(f"Started in {time.monotonic() - began:.0f} s.\n\n{self.portal.welcome}")
 
-    def _bring_up(self, child: Child) -> None:
-        self._launch(child)
-        self._await(child)
+    def _launch(self, children: list[Child]) -> None:
+        for child in children:
+            self._check_stop()
+            rotate(child.log)
+            child.start()
+            self.problems.follow(child.log)
+            self.keeper.keep(child)
 
-    def _launch(self, child: Child) -> None:
-        self._check_stop()
-        rotate(child.log)
-        child.start()
-        self.problems.follow(child.log)
-        self.keeper.keep(child)
+    def _await(self, children: list[Child]) -> None:
+        for child in children:
+            self._await_one(child)
 
-    def _await(self, child: Child) -> None:
+    def _await_one(self, child: Child) -> None:
         announced = _Announcement(f"Waiting for {child.name}")
         while not child.wait_ready(timeout=0.5):
             self._check_stop()

@@ -15,18 +15,24 @@ from clinicportal.dates import clinical_date
 Flag = Literal["", "high", "low", "critical-high", "critical-low"]
 
 COLOURS = {"": "#212b32", "high": "#7a4100", "low": "#32408f", "critical-high": "#8f1420", "critical-low": "#8f1420"}
-LABELLED_POINTS = 12  # more of them would lie on top of each other; flagged ones and the newest stay labelled
+LABELLED_POINTS = 12  # with more of them only flagged ones and the newest are labelled
+CHARACTER, LINE = 6.7, 14  # width and height of a character of a label
+LONGEST_NUMBER = 9  # characters beside an axis; a longer number is written with a power of ten
 
 
 @dataclass(frozen=True)
 class Point:
-    """One result. `text` is the value as reported; `value` is None where there is none, and `note` says why."""
+    """One result. `text` is the value as reported; `value` is None where there is none, and `note` says why.
+
+    A blood pressure has its diastolic value as `second`: two lines are drawn, and a bar joins the two points.
+    """
 
     at: dt.datetime | dt.date
     value: float | None
     text: str = ""
     flag: Flag = ""
     note: str = ""
+    second: float | None = None
 
 
 @dataclass
@@ -45,6 +51,8 @@ class Frame:
     y_ticks: list[dict[str, Any]] = field(default_factory=list)
     points: list[dict[str, Any]] = field(default_factory=list)
     line: str = ""
+    second_line: str = ""
+    bars: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ class _Scale:
         self, points: Sequence[Point], since: dt.date, until: dt.date, low: float | None, high: float | None
     ) -> None:
         self.points, self.since, self.until, self.low, self.high = points, since, until, low, high
-        values = [v for v in (*(p.value for p in points), low, high) if v is not None] or [0.0, 1.0]
+        given = [v for p in points for v in (p.value, p.second)] + [low, high]
+        values = [v for v in given if v is not None] or [0.0, 1.0]
         span = (max(values) - min(values)) or abs(max(values)) or 1.0
         self.step = _nice(span / 3)
         self.bottom = math.floor((min(values) - span * 0.08) / self.step) * self.step
@@ -92,34 +101,39 @@ class _Scale:
 
     def draw(self, frame: Frame, *, intervals: int, labels: bool) -> Frame:
         days = max((self.until - self.since).days, 1)
+        numbers = self._numbers()
+        frame.left = max(frame.left, 12 + int(CHARACTER * max(len(text) for _value, text in numbers)))
 
         def x(day: dt.date) -> float:
             return round(frame.left + (frame.right - frame.left) * (day - self.since).days / days, 1)
 
         def y(value: float) -> float:
             share = (value - self.bottom) / (self.top - self.bottom)
-            return round(frame.bottom - (frame.bottom - frame.top) * share, 1)
+            return round(frame.bottom - (frame.bottom - frame.top) * min(max(share, 0.0), 1.0), 1)
 
-        self._axes(frame, x, y, intervals)
+        frame.y_ticks = [{"y": y(value), "text": text} for value, text in numbers]
+        for n, day in enumerate(_ticks(self.since, self.until, intervals)):
+            frame.x_ticks.append({"x": x(day), "text": clinical_date(day), "anchor": "middle" if n else "start"})
         self._range(frame, y)
         placed = [(p, x(_day(p.at)), y(p.value) if p.value is not None else frame.bottom - 9.0) for p in self.points]
         frame.line = " ".join(f"{px},{py}" for p, px, py in placed if p.value is not None)
+        pairs = [(px, py, y(p.second)) for p, px, py in placed if p.second is not None]
+        frame.second_line = " ".join(f"{px},{lower}" for px, _py, lower in pairs)
+        frame.bars = [{"x": px, "top": py, "bottom": lower} for px, py, lower in pairs]
         frame.points = [
             _mark(p, px, py, label=labels or bool(p.flag) or p.value is None or (p is self.points[-1] and not labels))
             for p, px, py in placed
         ]
+        _keep_labels_apart(frame.points)
         return frame
 
-    def _axes(self, frame: Frame, x: Any, y: Any, intervals: int) -> None:
+    def _numbers(self) -> list[tuple[float, str]]:
+        """The values beside the axis."""
         decimals = max(0, -math.floor(math.log10(self.step))) if self.step < 1 else 0
         if decimals == 0 and self.step == 1 and self.top < 20:
             decimals = 1
-        for n in range(math.floor((self.top - self.bottom) / self.step) + 1):
-            value = self.bottom + n * self.step
-            frame.y_ticks.append({"y": y(value), "text": f"{value:,.{decimals}f}"})
-        for n, day in enumerate(_ticks(self.since, self.until, intervals)):
-            anchor = "start" if n == 0 else "middle"
-            frame.x_ticks.append({"x": x(day), "text": clinical_date(day), "anchor": anchor})
+        steps = math.floor((self.top - self.bottom) / self.step)
+        return [(value, _short(value, decimals)) for value in (self.bottom + n * self.step for n in range(steps + 1))]
 
     def _range(self, frame: Frame, y: Any) -> None:
         if self.low is None and self.high is None:
@@ -127,7 +141,18 @@ class _Scale:
         top = y(self.high) if self.high is not None else frame.top
         bottom = y(self.low) if self.low is not None else frame.bottom
         frame.band = {"top": top, "bottom": bottom, "label_y": bottom - 6}
-        frame.limits = [{"y": y(v), "text": f"{v:g}"} for v in (self.high, self.low) if v is not None]
+        frame.limits = [{"y": y(v), "text": _exactly(v)} for v in (self.high, self.low) if v is not None]
+
+
+def _short(value: float, decimals: int) -> str:
+    text = f"{value:,.{decimals}f}"
+    return text if len(text) <= LONGEST_NUMBER else f"{value:.1e}"
+
+
+def _exactly(value: float) -> str:
+    """A limit of the range with the decimals it has."""
+    text = f"{value:,.10f}".rstrip("0").rstrip(".")
+    return text if len(text) <= LONGEST_NUMBER else f"{value:.3g}"
 
 
 def _mark(point: Point, x: float, y: float, *, label: bool) -> dict[str, Any]:
@@ -153,6 +178,23 @@ def _mark(point: Point, x: float, y: float, *, label: bool) -> dict[str, Any]:
     return mark
 
 
+def _keep_labels_apart(marks: Sequence[dict[str, Any]]) -> None:
+    """Take away each label that would lie on that of a newer point; the table has them all."""
+    taken: list[tuple[float, float, float]] = []
+    for mark in reversed(marks):
+        if not mark["text"]:
+            continue
+        width, at = CHARACTER * len(mark["text"]), mark["text_x"]
+        start = {"start": at, "middle": at - width / 2, "end": at - width}[mark["anchor"]]
+        if any(
+            start < right and left < start + width and abs(mark["text_y"] - height) < LINE
+            for left, right, height in taken
+        ):
+            mark["text"] = ""
+        else:
+            taken.append((start, start + width, mark["text_y"]))
+
+
 def _ticks(since: dt.date, until: dt.date, intervals: int) -> list[dt.date]:
     """Return the dates below the axis: whole months apart where the period allows it."""
     months = (until.year - since.year) * 12 + until.month - since.month
@@ -169,6 +211,7 @@ def _add_months(day: dt.date, months: int) -> dt.date:
 
 def _nice(raw: float) -> float:
     """Round up to 1, 2, 2.5 or 5 times a power of ten, as people count."""
+    raw = max(raw, 1e-300)
     power = 10.0 ** math.floor(math.log10(raw))
     return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
 

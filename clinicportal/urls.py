@@ -14,6 +14,7 @@ urlpatterns = [
     path("privacy-notice/", views.notice, {"name": "privacy"}, name="privacy-notice"),
     path("accessibility/", views.notice, {"name": "accessibility"}, name="accessibility"),
     path("privacy/", privacy.trail, name="privacy"),
+    path("patients/", include("records.urls")),
     path("account/", account.account, name="account"),
     path("account/organisation/", account.choose_organisation, name="choose-organisation"),
     path("", include("partners.urls")),

@@ -5,18 +5,18 @@ Each runs inside `with viewing(user)`; what it returns is plain and can be drawn
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import User
-from records.models import Grant, Membership, Patient, Section, members_of
+from records.models import Grant, Membership, Patient, Section
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,33 @@ def list_patients(patients: Iterable[Patient], *, by: User, searched: bool = Fal
 
 def bases_of(patient_id: UUID, *, by: User) -> tuple[Basis, ...]:
     """By which grants and memberships `by` may open this patient's record now, the longest lasting first."""
-    grants = (
+    return bases_of_all([patient_id], by=by)[patient_id]
+
+
+def bases_of_all(patient_ids: Sequence[UUID], *, by: User) -> dict[UUID, tuple[Basis, ...]]:
+    """`bases_of` for each of several patients, in two queries."""
+    members = Membership.objects.in_force().filter(patient__in=patient_ids)
+    grants = list(
         Grant.objects.in_force_for(by)
-        .filter(Q(patient=patient_id) | Exists(members_of(OuterRef("caseload"), patient_id)))
+        .filter(Q(patient__in=patient_ids) | Exists(members.filter(caseload=OuterRef("caseload"))))
         .select_related("caseload__facility")
         .annotate_agreement()
     )
-    by_caseload: dict[UUID | None, tuple[str, datetime | None]] = {
-        caseload: (str(Membership.Basis(basis).label), ends_at)
-        for caseload, basis, ends_at in Membership.objects.in_force()
-        .filter(patient=patient_id)
-        .order_by("basis")
-        .values_list("caseload", "basis", "ends_at")
+    # Of several memberships in one caseload the one that lasts longest is told: it stands last.
+    by_caseload: dict[tuple[UUID, UUID | None], tuple[str, datetime | None]] = {
+        (patient, caseload): (str(Membership.Basis(basis).label), ends_at)
+        for patient, caseload, basis, ends_at in members.order_by(F("ends_at").asc(nulls_last=True)).values_list(
+            "patient", "caseload", "basis", "ends_at"
+        )
     }
-    found = [_basis(grant, *by_caseload.get(grant.caseload_id, ("", None))) for grant in grants]
-    return tuple(sorted(found, key=lambda basis: basis.ends_at, reverse=True))
+    found: dict[UUID, tuple[Basis, ...]] = {}
+    for patient in patient_ids:
+        bases = [
+            _basis(g, *by_caseload[patient, g.caseload_id]) for g in grants if (patient, g.caseload_id) in by_caseload
+        ]
+        bases += [_basis(grant, "", None) for grant in grants if grant.patient_id == patient]
+        found[patient] = tuple(sorted(bases, key=lambda basis: basis.ends_at, reverse=True))
+    return found
 
 
 def _basis(grant: Grant, label: str, ends_at: datetime | None) -> Basis:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from django.utils.translation import gettext as _
 
-from records.display import codes, dates, fhir, names, timing
+from records.display import codes, dates, fhir, names
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean, sentence
@@ -218,13 +218,13 @@ def _kind(resource: fhir.Json) -> str:
         "biologic": _("biologic"),
     }
     named = [categories[c] for c in fhir.texts(resource.get("category")) if c in categories]
-    return sentence(", ".join(filter(None, (kind, timing.joined(named)))))
+    return sentence(", ".join(filter(None, (kind, codes.joined(named)))))
 
 
 def _reaction(held: fhir.Json, zone: tzinfo) -> Reaction:
     severity = {"mild": _("mild"), "moderate": _("moderate"), "severe": _("severe")}
     return Reaction(
-        manifestations=timing.joined(list(codes.texts_of(held.get("manifestation")))),
+        manifestations=codes.joined(list(codes.texts_of(held.get("manifestation")))),
         severity=severity.get(fhir.plain_code(held.get("severity")), ""),
         when=_optional(dates.read(held.get("onset"), zone)),
         description=clean(held.get("description")),

@@ -4,6 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
 from decimal import Decimal
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -34,6 +35,21 @@ class Who:
     died: When | None = None
     age_at_death: str = ""
     replaced: bool = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What components/chart.jinja takes for a patient."""
+        return {
+            "name": self.name.shown,
+            "preferred": self.name.preferred,
+            "born": self.born.machine,
+            "age": self.age,
+            "gender": self.gender,
+            "identifiers": [{"label": self.identifier.label, "value": self.identifier.shown}],
+            "deceased": self.deceased,
+            "died": self.died.machine if self.died else "",
+            "age_at_death": self.age_at_death,
+        }
 
 
 def of(patient: fhir.Json, today: date, zone: tzinfo = UTC, *, facility: str = "", system: str = "") -> Who:

@@ -54,6 +54,32 @@ def referred(reference: object) -> str:
     return clean(held.get("display")) or clean(fhir.mapping(held.get("identifier")).get("value"))
 
 
+def names_of(references: object) -> str:
+    """The names of several referenced people or places, as one text; "" without references.
+
+    A reference may come without a name, to something that a reader of charts does not see: then that is said, since
+    "not recorded" would be untrue.
+    """
+    held = fhir.mappings(references)
+    named = list(dict.fromkeys(filter(None, (without_synthetic_digits(referred(one)) for one in held))))
+    return joined(named) or (_("Name not sent") if any(map(fhir.reference_key, held)) else "")
+
+
+def joined(parts: list[str]) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    return _("%(most)s and %(last)s") % {"most": ", ".join(parts[:-1]), "last": parts[-1]}
+
+
+# Synthea ends each part of a name with digits (Emery884 Johnston597), so that nobody takes them for real.
+SYNTHETIC_PART = re.compile(r"\b([^\W\d_]{2,})\d{1,4}\b")
+
+
+def without_synthetic_digits(display: str) -> str:
+    """A name in one text, fit for show. One part with digits may be a code or a ward; two are Synthea's."""
+    return SYNTHETIC_PART.sub(r"\1", display) if len(SYNTHETIC_PART.findall(display)) >= 2 else display
+
+
 def notes(resource: fhir.Json) -> tuple[str, ...]:
     """The annotations of a resource, in their order."""
     return tuple(filter(None, (clean(note.get("text")) for note in fhir.mappings(resource.get("note")))))

@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ import nh3
 from django.utils.translation import gettext as _
 from markupsafe import Markup
 
-from records.display import codes, dates, fhir, names, timing
+from records.display import codes, dates, fhir
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean, clean_lines
@@ -59,6 +59,8 @@ class Body:
 
 @dataclass(frozen=True)
 class Document:
+    """A letter, note or report. `superseded` ones stay readable; `row` is our id of the resource, for links."""
+
     title: str
     type: str
     author: str
@@ -75,13 +77,13 @@ class Document:
     reference: str = ""
     period: str = ""
     results: tuple[str, ...] = ()
+    row: str = ""
 
 
-def of(resource: fhir.Json, zone: tzinfo = UTC, *, with_bodies: bool = True) -> Document:
+def of(resource: fhir.Json, zone: tzinfo = UTC, *, with_bodies: bool = True, row: str = "") -> Document:
     """Read either kind of resource; without bodies for lists, which then decode nothing."""
-    if resource.get("resourceType") == "DiagnosticReport":
-        return _report(resource, zone, with_bodies=with_bodies)
-    return _document(resource, zone, with_bodies=with_bodies)
+    read = _report if resource.get("resourceType") == "DiagnosticReport" else _document
+    return replace(read(resource, zone, with_bodies=with_bodies), row=row)
 
 
 def sort(documents: Iterable[Document]) -> tuple[Document, ...]:
@@ -102,8 +104,8 @@ def _document(resource: fhir.Json, zone: tzinfo, *, with_bodies: bool) -> Docume
         or kind
         or _("Document without a title"),
         type=kind or _("Type not recorded"),
-        category=timing.joined(list(codes.texts_of(resource.get("category")))),
-        author=_people(resource.get("author")) or _("Author not recorded"),
+        category=codes.joined(list(codes.texts_of(resource.get("category")))),
+        author=codes.names_of(resource.get("author")) or _("Author not recorded"),
         by=codes.referred(resource.get("custodian")),
         date=dates.read(resource.get("date") or first.get("creation"), zone),
         period=_period(context.get("period"), zone),
@@ -124,9 +126,9 @@ def _report(resource: fhir.Json, zone: tzinfo, *, with_bodies: bool) -> Document
     effective = dates.occurrence(resource, "effective", zone)
     return Document(
         title=kind or _("Report without a title"),
-        type=timing.joined(list(dict.fromkeys(codes.texts_of(resource.get("category"))))) or _("Report"),
-        author=_people(resource.get("resultsInterpreter"))
-        or _people(resource.get("performer"))
+        type=codes.joined(list(dict.fromkeys(codes.texts_of(resource.get("category"))))) or _("Report"),
+        author=codes.names_of(resource.get("resultsInterpreter"))
+        or codes.names_of(resource.get("performer"))
         or _("Author not recorded"),
         date=effective if effective.known else dates.read(resource.get("issued"), zone),
         marks=_report_marks(status),
@@ -136,10 +138,6 @@ def _report(resource: fhir.Json, zone: tzinfo, *, with_bodies: bool) -> Document
         reference=f"DiagnosticReport/{clean(resource.get('id'))}",
         results=tuple(filter(None, map(fhir.reference_key, fhir.mappings(resource.get("result"))))),
     )
-
-
-def _people(references: object) -> str:
-    return timing.joined(list(filter(None, (names.person(codes.referred(r)) for r in fhir.mappings(references)))))
 
 
 def _period(held: object, zone: tzinfo) -> str:

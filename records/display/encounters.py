@@ -6,7 +6,7 @@ from datetime import UTC, tzinfo
 
 from django.utils.translation import gettext as _
 
-from records.display import codes, dates, fhir, names, timing
+from records.display import codes, dates, fhir
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean
@@ -45,15 +45,13 @@ def of(resource: fhir.Json, zone: tzinfo = UTC) -> Encounter:
         *(codes.referred(d.get("condition")) for d in fhir.mappings(resource.get("diagnosis"))),
     ]
     return Encounter(
-        kind=timing.joined(list(codes.texts_of(resource.get("type")))) or _setting(resource) or _("Encounter"),
+        kind=codes.joined(list(codes.texts_of(resource.get("type")))) or _setting(resource) or _("Encounter"),
         started=started,
         ended=ended,
         setting=_setting(resource),
         where=_where(resource),
-        by=timing.joined(
-            list(dict.fromkeys(filter(None, map(_participant, fhir.mappings(resource.get("participant"))))))
-        ),
-        reason=timing.joined(list(dict.fromkeys(filter(None, reasons)))),
+        by=codes.names_of([held.get("individual") for held in fhir.mappings(resource.get("participant"))]),
+        reason=codes.joined(list(dict.fromkeys(filter(None, reasons)))),
         outcome=codes.text_of(stay.get("dischargeDisposition")),
         marks=_marks(status),
         stands=status not in ("cancelled", "entered-in-error"),
@@ -84,13 +82,8 @@ def _setting(resource: fhir.Json) -> str:
 
 
 def _where(resource: fhir.Json) -> str:
-    places = [codes.referred(held.get("location")) for held in fhir.mappings(resource.get("location"))]
-    named = list(dict.fromkeys(filter(None, places)))
-    return timing.joined(named) or codes.referred(resource.get("serviceProvider"))
-
-
-def _participant(held: fhir.Json) -> str:
-    return names.person(codes.referred(held.get("individual")))
+    places = [held.get("location") for held in fhir.mappings(resource.get("location"))]
+    return codes.names_of(places or resource.get("serviceProvider"))
 
 
 def _marks(status: str) -> tuple[Mark, ...]:

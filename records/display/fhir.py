@@ -130,6 +130,11 @@ def reference_key(reference: object) -> str:
     return "/".join(parts[-2:]) if len(parts) >= 2 else ""
 
 
+def local_id(reference: object) -> str:
+    """The id at the source that a Reference names, whichever way it is written: Type/id, an address, urn:uuid:id."""
+    return reference_key(reference).removeprefix("urn:uuid:").rpartition("/")[2]
+
+
 def referred_type(reference: object) -> str:
     """What kind of thing a Reference is about: its `type`, else the type in its address, else ""."""
     key = reference_key(reference)

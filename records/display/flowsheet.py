@@ -7,13 +7,14 @@ other results.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from records.display.dates import When
+from records.display.fhir import LOINC
 from records.display.ranges import Range
 from records.display.results import Of, Result
 
@@ -23,7 +24,10 @@ MOST_COLUMNS = 6
 
 @dataclass(frozen=True)
 class Column:
-    """One test in one unit. `range` is that of the newest value; a cell with another one shows its own."""
+    """One test in one unit. `range` is that of the newest value; a cell with another one shows its own.
+
+    `row` is our id of the newest result, by which the trend is asked for.
+    """
 
     key: str
     unit_key: str
@@ -31,7 +35,7 @@ class Column:
     full_name: str
     unit: str
     range: Range
-    slug: str
+    row: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Flowsheet:
+    """One table of a panel. A wide panel has several: `panel` is its name, `title` that of the table."""
+
+    panel: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -76,6 +83,14 @@ class Flowsheet:
         )
 
     @property
+    def values(self) -> int:
+        return sum(len(cell.results) for row in self.rows for cell in row.cells)
+
+    def only_flagged(self) -> "Flowsheet":
+        """The same table with those dates only on which something was outside its range."""
+        return replace(self, rows=tuple(row for row in self.rows if row.flagged))
+
+    @property
     def earlier(self) -> int:
         """Dates that are not in the table."""
         return self.dates - len(self.rows)
@@ -91,17 +106,15 @@ class Panel:
 
 # Panels of tests that came without a report, by LOINC code: what reference/demo-data.md lists, and their usual order.
 _PANELS = (
-    (
-        gettext_lazy("Vital signs"),
-        ("85354-9", "8867-4", "9279-1", "8310-5", "2708-6", "59408-5", "29463-7", "8302-2", "39156-5"),
-    ),
     (gettext_lazy("Kidney function"), ("2951-2", "2823-3", "3094-0", "2160-0", "33914-3")),
     (gettext_lazy("Full blood count"), ("718-7", "6690-2", "777-3", "787-2", "789-8", "4544-3")),
     (gettext_lazy("Lipids"), ("2093-3", "13457-7", "18262-6", "2085-9", "2571-8")),
     (gettext_lazy("Glucose and HbA1c"), ("2339-0", "2345-7", "4548-4")),
     (gettext_lazy("Liver and thyroid"), ("1742-6", "1920-8", "1975-2", "3016-3")),
 )
-_PANEL_OF = {f"http://loinc.org|{code}": (title, place) for title, tests in _PANELS for place, code in enumerate(tests)}
+_VITAL_SIGNS = ("85354-9", "8867-4", "9279-1", "8310-5", "2708-6", "59408-5", "29463-7", "8302-2", "39156-5")
+_PANEL_OF = {f"{LOINC}|{code}": (title, place) for title, tests in _PANELS for place, code in enumerate(tests)}
+_VITAL_SIGN_PLACE = {f"{LOINC}|{code}": place for place, code in enumerate(_VITAL_SIGNS)}
 
 
 def arrange(
@@ -126,7 +139,7 @@ def arrange(
         else:
             others.append(result)
     sheets: list[Flowsheet] = []
-    for title, placed in grouped.items():
+    for title, placed in sorted(grouped.items(), key=lambda item: _panel_order(item[0])):
         sheets += _sheets(title, placed, most_dates)
     return tuple(sheets), tuple(others)
 
@@ -135,20 +148,37 @@ def _usual_panel(result: Result) -> Panel | None:
     if result.key in _PANEL_OF:
         title, place = _PANEL_OF[result.key]
         return Panel(str(title), place)
-    return Panel(_("Vital signs"), 100) if result.category == "vital-signs" else None
+    if result.key in _VITAL_SIGN_PLACE or result.category in ("vital-signs", "vital-sign"):
+        return Panel(_("Vital signs"), _VITAL_SIGN_PLACE.get(result.key, len(_VITAL_SIGNS)))
+    return None
+
+
+def _panel_order(title: str) -> int:
+    """The usual panels in their usual order, then those that reports name, then vital signs."""
+    usual = [str(name) for name, _tests in _PANELS]
+    return usual.index(title) if title in usual else len(usual) + (title == _("Vital signs"))
+
+
+def by_importance(result: Result) -> tuple[object, ...]:
+    """Order among results of one day: outside their range first, then in the order of the usual panels."""
+    panel = _usual_panel(result)
+    place = (_panel_order(panel.title), panel.place) if panel else (len(_PANELS), 0)
+    return not result.flag.outside, *place, result.name.casefold()
 
 
 def _sheets(title: str, placed: Sequence[tuple[int, Result]], most_dates: int) -> list[Flowsheet]:
     columns = _columns(placed)
     parts = [columns[start : start + MOST_COLUMNS] for start in range(0, len(columns), MOST_COLUMNS)]
     shared = len(parts) > 1
+    results = [result for _place, result in placed]
     return [
         _sheet(
+            title,
             _("%(panel)s, %(part)s of %(parts)s") % {"panel": title, "part": n, "parts": len(parts)}
             if shared
             else title,
             part,
-            [result for _place, result in placed],
+            results,
             most_dates,
         )
         for n, part in enumerate(parts, 1)
@@ -171,13 +201,13 @@ def _columns(placed: Sequence[tuple[int, Result]]) -> list[Column]:
             full_name=result.name,
             unit=result.value.unit.text,
             range=result.range,
-            slug=slug(result),
+            row=result.row,
         )
         for result, name in zip(results, short, strict=True)
     ]
 
 
-def _sheet(title: str, columns: Sequence[Column], results: Sequence[Result], most_dates: int) -> Flowsheet:
+def _sheet(panel: str, title: str, columns: Sequence[Column], results: Sequence[Result], most_dates: int) -> Flowsheet:
     by_key: dict[tuple[str, str], Column] = {(column.key, column.unit_key): column for column in columns}
     first_of: dict[str, Column] = {}
     for column in columns:
@@ -195,7 +225,7 @@ def _sheet(title: str, columns: Sequence[Column], results: Sequence[Result], mos
         Row(when[order], tuple(Cell(column, tuple(found[order][column])) for column in columns))
         for order in islice(newest_first, most_dates)
     )
-    return Flowsheet(title, tuple(columns), rows, dates=len(newest_first))
+    return Flowsheet(panel, title, tuple(columns), rows, dates=len(newest_first))
 
 
 _LOINC_PROPERTY = re.compile(r" \[[^\]]*\].*$")
@@ -204,8 +234,3 @@ _LOINC_PROPERTY = re.compile(r" \[[^\]]*\].*$")
 def short_name(name: str) -> str:
     """A LOINC name without property, specimen and method: "Hemoglobin [Mass/volume] in Blood" is Hemoglobin."""
     return _LOINC_PROPERTY.sub("", name) or name
-
-
-def slug(result: Result) -> str:
-    """A name for the test and unit that fits in an address and an element id."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{result.key.rpartition('/')[2]} {result.value.unit.key}".lower()).strip("-")

@@ -6,7 +6,7 @@ from datetime import UTC, tzinfo
 
 from django.utils.translation import gettext as _
 
-from records.display import amounts, codes, dates, fhir, names, timing
+from records.display import amounts, codes, dates, fhir
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean
@@ -38,7 +38,7 @@ def of(resource: fhir.Json, zone: tzinfo = UTC) -> Immunisation:
         site=", ".join(filter(None, (codes.text_of(resource.get("site")), codes.text_of(resource.get("route"))))),
         by=_by(resource),
         source=_source(resource),
-        reason=timing.joined(list(codes.texts_of(resource.get("statusReason")))),
+        reason=codes.joined(list(codes.texts_of(resource.get("statusReason")))),
         marks=_marks(resource, status),
         notes=codes.notes(resource),
         stands=status not in ("not-done", "entered-in-error"),
@@ -68,8 +68,8 @@ def _counted(value: object) -> str:
 
 
 def _by(resource: fhir.Json) -> str:
-    actors = (names.person(codes.referred(p.get("actor"))) for p in fhir.mappings(resource.get("performer")))
-    return next(filter(None, actors), "") or codes.referred(resource.get("location"))
+    actors = [performer.get("actor") for performer in fhir.mappings(resource.get("performer"))]
+    return codes.names_of(actors) or codes.names_of(resource.get("location"))
 
 
 def _source(resource: fhir.Json) -> str:

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     HELD = "held"
     PLANNED = "planned"
     REFUSED = "refused"
+    DO_NOT_GIVE = "do-not-give"
     REFUTED = "refuted"
     UNCONFIRMED = "unconfirmed"
     SUPERSEDED = "superseded"

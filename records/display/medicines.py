@@ -100,9 +100,13 @@ class Medicine:
 
 @dataclass(frozen=True)
 class Medicines:
-    """Current and past apart, newest first [MEDv-099, 100]; `recently_stopped` repeats some of the past ones."""
+    """Current and past apart, newest first [MEDv-099, 100]; `recently_stopped` repeats some of the past ones.
+
+    `not_to_give` holds orders that a medicine must not be given: they are in force and no medicine is taken by them.
+    """
 
     current: tuple[Medicine, ...]
+    not_to_give: tuple[Medicine, ...]
     past: tuple[Medicine, ...]
     recently_stopped: tuple[Medicine, ...]
     errors: tuple[Medicine, ...]
@@ -137,8 +141,8 @@ def of(
         started=started,
         ended=ended if standing is not Standing.CURRENT or ended.known else dates.words(_("Not ended")),
         source=_source(resource, facility),
-        reason=timing.joined([*codes.texts_of(resource.get("reasonCode")), *_reasons(resource)]),
-        marks=((Mark(Kind.REFUSED, _("Do not give")),) if refused else ()) + marks,
+        reason=codes.joined([*codes.texts_of(resource.get("reasonCode")), *_reasons(resource)]),
+        marks=((Mark(Kind.DO_NOT_GIVE, _("Do not give")),) if refused else ()) + marks,
         stopped_because=_stopped_because(resource),
         notes=tuple(
             filter(None, (clean_lines(note.get("text")).strip() for note in fhir.mappings(resource.get("note"))))
@@ -147,22 +151,18 @@ def of(
         reference=fhir.reference_key(
             {"reference": f"{clean(resource.get('resourceType'))}/{clean(resource.get('id'))}"}
         ),
-        prescriber=names.person(codes.referred(resource.get("requester"))),
+        prescriber=codes.names_of(resource.get("requester")),
     )
 
 
 def sort(medicines: Iterable[Medicine], today: date) -> Medicines:
     held = list(medicines)
-    current = sorted(
-        (m for m in held if m.standing is Standing.CURRENT),
-        # What must not be given stands above all that is.
-        key=lambda m: (m.do_not_give, m.started.order),
-        reverse=True,
-    )
+    current = sorted((m for m in held if m.standing is Standing.CURRENT), key=lambda m: m.started.order, reverse=True)
     past = sorted((m for m in held if m.standing is Standing.PAST), key=lambda m: m.ended.order, reverse=True)
     recent = tuple(m for m in past if m.ended.day and today - RECENTLY <= m.ended.day <= today)
     return Medicines(
-        current=tuple(current),
+        current=tuple(m for m in current if not m.do_not_give),
+        not_to_give=tuple(m for m in current if m.do_not_give),
         past=tuple(past),
         recently_stopped=recent,
         errors=tuple(m for m in held if m.standing is Standing.ERROR),
@@ -213,7 +213,7 @@ def _is_statement(resource: fhir.Json) -> bool:
 def _ingredients(product: fhir.Json) -> str:
     held = [i for i in fhir.mappings(product.get("ingredient")) if i.get("isActive") is not False]
     found = (codes.text_of(i.get("itemCodeableConcept")) or codes.referred(i.get("itemReference")) for i in held)
-    return timing.joined(list(filter(None, found)))
+    return codes.joined(list(filter(None, found)))
 
 
 def _rxnorm_parts(called: str) -> tuple[Part, ...]:
@@ -430,4 +430,4 @@ def _reasons(resource: fhir.Json) -> list[str]:
 
 def _stopped_because(resource: fhir.Json) -> str:
     reasons = codes.texts_of(resource.get("statusReason"))
-    return timing.joined(list(reasons))
+    return codes.joined(list(reasons))

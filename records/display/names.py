@@ -5,11 +5,8 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from records.display import fhir
+from records.display import codes, fhir
 from records.display.words import clean
-
-# Synthea ends each part of a name with digits (Emery884 Johnston597), so that nobody takes them for real.
-_SYNTHETIC_PART = re.compile(r"\b([^\W\d_]{2,})\d{1,4}\b")
 
 # Earlier in the list is better; "old" and "maiden" are no names to call someone by, and used only if nothing else is.
 _USES = ("official", "usual", "", "temp", "anonymous", "nickname", "maiden", "old")
@@ -71,7 +68,7 @@ def _has_words(name: fhir.Json) -> bool:
 
 def _read(name: fhir.Json) -> Name:
     family, given = clean(name.get("family")), " ".join(fhir.texts(name.get("given")))
-    if _SYNTHETIC_PART.search(family) and _SYNTHETIC_PART.search(given):
+    if codes.SYNTHETIC_PART.search(family) and codes.SYNTHETIC_PART.search(given):
         family, given = _without_digits(family), _without_digits(given)
     title = ", ".join(
         part.removesuffix(".") for part in fhir.texts(name.get("prefix")) + fhir.texts(name.get("suffix"))
@@ -96,14 +93,12 @@ def _title_case(given: str) -> str:
 
 
 def _without_digits(name: str) -> str:
-    return _SYNTHETIC_PART.sub(r"\1", name)
+    return codes.SYNTHETIC_PART.sub(r"\1", name)
 
 
 def person(display: object) -> str:
     """A name in one text, as in Reference.display ("Dr. Alva958 Gleichner915"), fit for show; "" when there is none."""
-    name = clean(display)
-    # One part with digits may be a code or a ward; two are Synthea's.
-    return _without_digits(name) if len(_SYNTHETIC_PART.findall(name)) >= 2 else name
+    return codes.without_synthetic_digits(clean(display))
 
 
 def gender(patient: fhir.Json) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, tzinfo
 
 from django.utils.translation import gettext as _
 
-from records.display import codes, dates, fhir, timing
+from records.display import codes, dates, fhir
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean
@@ -59,7 +59,7 @@ def of(condition: fhir.Json, zone: tzinfo = UTC) -> Problem:
         recorded=recorded,
         status=_status(status),
         severity=codes.text_of(condition.get("severity")),
-        sites=timing.joined(list(codes.texts_of(condition.get("bodySite")))),
+        sites=codes.joined(list(codes.texts_of(condition.get("bodySite")))),
         marks=_marks(verified),
         notes=codes.notes(condition),
         stands=verified not in ("refuted", "entered-in-error"),

@@ -6,7 +6,7 @@ from datetime import UTC, tzinfo
 
 from django.utils.translation import gettext as _
 
-from records.display import codes, dates, fhir, names, timing
+from records.display import codes, dates, fhir
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean
@@ -29,7 +29,6 @@ class Procedure:
 
 def of(resource: fhir.Json, zone: tzinfo = UTC) -> Procedure:
     status = fhir.plain_code(resource.get("status"))
-    performers = [names.person(codes.referred(p.get("actor"))) for p in fhir.mappings(resource.get("performer"))]
     reasons = [
         *codes.texts_of(resource.get("reasonCode")),
         *map(codes.referred, fhir.mappings(resource.get("reasonReference"))),
@@ -37,10 +36,10 @@ def of(resource: fhir.Json, zone: tzinfo = UTC) -> Procedure:
     return Procedure(
         name=codes.text_of(resource.get("code"), missing=_("Procedure not named")),
         when=dates.occurrence(resource, "performed", zone),
-        by=timing.joined(list(filter(None, performers))),
-        where=codes.referred(resource.get("location")),
-        site=timing.joined(list(codes.texts_of(resource.get("bodySite")))),
-        reason=timing.joined(list(filter(None, reasons))),
+        by=codes.names_of([p.get("actor") for p in fhir.mappings(resource.get("performer"))]),
+        where=codes.names_of(resource.get("location")),
+        site=codes.joined(list(codes.texts_of(resource.get("bodySite")))),
+        reason=codes.joined(list(filter(None, reasons))),
         outcome=codes.text_of(resource.get("outcome")),
         marks=_marks(resource, status),
         notes=codes.notes(resource),

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from records.display import amounts, codes, fhir
 from records.display.amounts import NO_UNIT, Unit
 from records.display.marks import NO_FLAG, Flag, Step, step_flag
-from records.display.words import clean
+from records.display.words import NBSP, clean
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ def _text(held: fhir.Json, *, with_unit: bool = False) -> str:
         text = _("%(high)s or less") % {"high": amounts.shown(high)}
     else:
         return clean(held.get("text"))
+    text = text.replace(" ", NBSP)  # a limit alone at the end of a line would be read as a value
     return amounts.with_unit(text, _unit(held).text) if with_unit else text
 
 

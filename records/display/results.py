@@ -54,7 +54,7 @@ class Result:
 
     `key` is the same for the same test; results of one key and one unit share a column. `was` is the value before a
     correction, struck through on the page. `usable` is False for what must not be read as a measurement. `is_panel` is
-    a heading that holds nothing but other results.
+    a heading that holds nothing but other results. `row` is our id of the resource, for links.
     """
 
     key: str
@@ -74,6 +74,7 @@ class Result:
     notes: tuple[str, ...] = ()
     usable: bool = True
     is_panel: bool = False
+    row: str = ""
 
     @property
     def column(self) -> tuple[str, str]:
@@ -90,6 +91,7 @@ def of(
     *,
     person: Person = ANYONE,
     earlier: fhir.Json | None = None,
+    row: str = "",
 ) -> Result:
     """Read an Observation; `earlier` is the version of it that a correction replaced."""
     when = dates.occurrence(observation, "effective", zone)
@@ -105,6 +107,7 @@ def of(
         reference=fhir.reference_key({"reference": f"Observation/{clean(observation.get('id'))}"}),
         category=_category(observation),
         marks=marks,
+        row=row,
         is_panel=read.value.of is Of.NONE and bool(fhir.mappings(observation.get("hasMember"))),
         was=_changed_value(earlier, read) if earlier else None,
         reason=_reason(observation, read),

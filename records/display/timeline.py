@@ -1,10 +1,11 @@
 """Everything that happened, newest first: one line for each entry, whatever its kind."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, tzinfo
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from records.display import (
     allergies,
@@ -20,6 +21,7 @@ from records.display import (
 )
 from records.display.dates import When
 from records.display.marks import NO_FLAG, Flag, Mark
+from records.display.words import clean
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Entry:
     marks: tuple[Mark, ...] = ()
     flag: Flag = NO_FLAG
     stands: bool = True
-    reference: str = ""
+    row: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,10 @@ class Day:
     entries: tuple[Entry, ...]
 
 
-def of(resource: fhir.Json, today: date, zone: tzinfo = UTC) -> Entry | None:
-    """The line of one resource, None for a type that has no place in time."""
+def of(resource: fhir.Json, today: date, zone: tzinfo = UTC, *, row: str = "") -> Entry | None:
+    """The line of one resource, None for a type that has no place in time. `row` is our id of it, for links."""
     make = _MAKERS.get(str(resource.get("resourceType")))
-    return make(resource, today, zone) if make else None
+    return replace(make(resource, today, zone), row=row) if make else None
 
 
 def days(entries: Iterable[Entry]) -> tuple[Day, ...]:
@@ -58,6 +60,19 @@ def days(entries: Iterable[Entry]) -> tuple[Day, ...]:
         Day(_whole_day(held[0].when) if text else dates.words(_("Date not recorded")), tuple(held))
         for text, held in sorted(found.items(), key=lambda item: item[1][0].when.order, reverse=True)
     )
+
+
+MOST_NAMES = 8
+
+
+def results_of_day(day: date, names: Iterable[str]) -> Entry:
+    """One line for all single results of a day: how many, and what was tested."""
+    tested = list(names)
+    different = list(dict.fromkeys(filter(None, map(clean, tested))))
+    rest = len(different) - MOST_NAMES
+    more = [_("%(count)s more") % {"count": rest}] if rest > 0 else []
+    title = ngettext("%(count)s result", "%(count)s results", len(tested)) % {"count": len(tested)}
+    return Entry(dates.of_day(day), "results", _("Results"), title, ", ".join([*different[:MOST_NAMES], *more]))
 
 
 def _whole_day(when: When) -> When:

@@ -126,11 +126,11 @@ def _moments(repeat: Mapping[str, object]) -> list[str]:
     days = [str(_DAYS[day.lower()]) for day in fhir.texts(repeat.get("dayOfWeek")) if day.lower() in _DAYS]
     parts = []
     if when:
-        parts.append(joined(when))
+        parts.append(codes.joined(when))
     if hours:
-        parts.append(_("at %(times)s") % {"times": joined(hours)})
+        parts.append(_("at %(times)s") % {"times": codes.joined(hours)})
     if days:
-        parts.append(_("on %(days)s") % {"days": joined(days)})
+        parts.append(_("on %(days)s") % {"days": codes.joined(days)})
     return parts
 
 
@@ -160,9 +160,3 @@ def duration(timing: object) -> str:
     repeat = fhir.mapping(fhir.mapping(timing).get("repeat"))
     amount = amounts.dose({"value": repeat.get("duration"), "unit": repeat.get("durationUnit")})
     return _("over %(duration)s") % {"duration": amount.text} if amount else ""
-
-
-def joined(parts: list[str]) -> str:
-    if len(parts) < 2:
-        return "".join(parts)
-    return _("%(most)s and %(last)s") % {"most": ", ".join(parts[:-1]), "last": parts[-1]}

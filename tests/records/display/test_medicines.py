@@ -234,10 +234,12 @@ def test_current_and_past_follow_status_and_dates(changes, standing, words):
     assert (held.standing, [mark.word for mark in held.marks]) == (standing, words)
 
 
-def test_a_medicine_not_to_be_given_has_no_dose_and_stands_first():
+def test_a_medicine_not_to_be_given_has_no_dose_and_stands_apart():
     refused = medicines.of(request("penicillin", doNotPerform=True, authoredOn="1990"), TODAY)
     assert refused.dosages == ()
-    assert medicines.sort([medicines.of(request(), TODAY), refused], TODAY).current[0] is refused
+    held = medicines.sort([medicines.of(request(), TODAY), refused], TODAY)
+    assert held.not_to_give == (refused,)
+    assert refused not in held.current
 
 
 def test_current_goes_by_newest_start_and_past_by_newest_end():

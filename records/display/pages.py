@@ -1,0 +1,202 @@
+"""What each page of the record draws: the dataclasses that templates in records/jinja2/records/ receive as `page`."""
+
+from dataclasses import dataclass
+
+from records.display.allergies import Allergies
+from records.display.banner import Contact, Who
+from records.display.dates import When
+from records.display.documents import Document
+from records.display.encounters import Encounter
+from records.display.flowsheet import Flowsheet
+from records.display.immunisations import Immunisation
+from records.display.medicines import Medicine, Medicines
+from records.display.problems import Problems
+from records.display.procedures import Procedure
+from records.display.results import Result
+from records.display.timeline import Day
+from records.display.trend import Trend
+
+
+@dataclass(frozen=True)
+class Link:
+    href: str
+    text: str
+    current: bool = False
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Whose records these are, and up to when they have come in (words where nobody knows)."""
+
+    facility: str
+    up_to: When | None
+
+
+@dataclass(frozen=True)
+class Access:
+    """The chip in the banner: on what basis, and until when. `soon`: it ends within days."""
+
+    text: str
+    until: When
+    soon: bool
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What all pages of one record share: banner, menu, and what the access leaves out.
+
+    `included` holds the sections that some grant includes; `limits` says the others in a sentence, "" for none.
+    """
+
+    patient_id: str
+    who: Who
+    allergies: Allergies
+    access: Access | None
+    menu: tuple[Link, ...]
+    included: frozenset[str]
+    limits: str
+    feed: Feed
+    here: str
+
+
+@dataclass(frozen=True)
+class SummaryPage:
+    """The sections in the order of the International Patient Summary. None: not in the reader's access."""
+
+    chart: Chart
+    problems: Problems | None
+    medicines: Medicines | None
+    immunisations: tuple[Immunisation, ...] | None
+    results: tuple[Result, ...] | None
+    procedures: tuple[Procedure, ...] | None
+    contacts: tuple[Contact, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One option of a filter."""
+
+    value: str
+    text: str
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class ResultsPage:
+    """`shown` of the values that were read; `earlier` leads to older ones, None when these are all.
+
+    `trend_after` is the place in `sheets` below which the trend stands, -1 for above all.
+    """
+
+    chart: Chart
+    sheets: tuple[Flowsheet, ...]
+    others: tuple[Result, ...]
+    groups: tuple[Choice, ...]
+    periods: tuple[Choice, ...]
+    only_flagged: bool
+    shown: int
+    read: int
+    trend: Trend | None = None
+    trend_periods: tuple[Link, ...] = ()
+    trend_after: int = -1
+    earlier: str | None = None
+    continued: bool = False
+
+
+@dataclass(frozen=True)
+class MedicinesPage:
+    """Current and past are separate views [MEDv-062]: `shown` is the one asked for."""
+
+    chart: Chart
+    medicines: Medicines
+    shown: tuple[Medicine, ...]
+    past: bool
+
+
+@dataclass(frozen=True)
+class ProblemsPage:
+    chart: Chart
+    problems: Problems
+
+
+@dataclass(frozen=True)
+class AllergiesPage:
+    chart: Chart
+
+
+@dataclass(frozen=True)
+class ListPage:
+    """A plain list of one section, newest first; `earlier` is our id of the last one, None when these are all."""
+
+    chart: Chart
+    items: tuple[Immunisation, ...] | tuple[Procedure, ...] | tuple[Encounter, ...] | tuple[Document, ...]
+    earlier: str | None = None
+    continued: bool = False
+
+
+@dataclass(frozen=True)
+class DocumentPage:
+    chart: Chart
+    document: Document
+
+
+@dataclass(frozen=True)
+class TimelinePage:
+    chart: Chart
+    days: tuple[Day, ...]
+    earlier: str | None = None
+    continued: bool = False
+
+
+@dataclass(frozen=True)
+class Basis:
+    """One reason why this record is open to the reader."""
+
+    label: str
+    caseload: str
+    facility: str
+    purpose: str
+    given_by: str
+    until: When
+    sections: str
+
+
+@dataclass(frozen=True)
+class AccessPage:
+    chart: Chart
+    bases: tuple[Basis, ...]
+
+
+@dataclass(frozen=True)
+class PatientRow:
+    """One patient in a list: who, and why they are on it. `similar`: another row could be taken for this one."""
+
+    id: str
+    who: Who
+    why: tuple[str, When] | None
+    caseload: str
+    similar: bool = False
+
+
+@dataclass(frozen=True)
+class PatientsPage:
+    """`total` is None when a search was made; `following` is our id of the last row, None when these are all."""
+
+    rows: tuple[PatientRow, ...]
+    organisation: str
+    caseloads: tuple[Choice, ...]
+    total: int | None
+    first: int
+    until: When | None
+    as_of: When
+    searched: str = ""
+    following: str | None = None
+    more: bool = False
+
+    @property
+    def scope(self) -> str:
+        """The caseload whose patients these are, "" for several."""
+        named = [
+            choice.text for choice in self.caseloads if choice.value and (choice.chosen or len(self.caseloads) == 2)
+        ]
+        return named[0] if len(named) == 1 else ""

@@ -1,0 +1,21 @@
+from django.urls import path
+
+from records import views
+
+app_name = "records"
+
+urlpatterns = [
+    path("", views.patients, name="patients"),
+    path("<uuid:pk>/", views.summary, name="summary"),
+    path("<uuid:pk>/timeline/", views.timeline, name="timeline"),
+    path("<uuid:pk>/results/", views.results, name="results"),
+    path("<uuid:pk>/medicines/", views.medicines, name="medicines"),
+    path("<uuid:pk>/problems/", views.problems, name="problems"),
+    path("<uuid:pk>/allergies/", views.allergies, name="allergies"),
+    path("<uuid:pk>/immunisations/", views.section, {"here": "immunisations"}, name="immunisations"),
+    path("<uuid:pk>/procedures/", views.section, {"here": "procedures"}, name="procedures"),
+    path("<uuid:pk>/encounters/", views.section, {"here": "encounters"}, name="encounters"),
+    path("<uuid:pk>/documents/", views.section, {"here": "documents"}, name="documents"),
+    path("<uuid:pk>/documents/<uuid:document>/", views.document, name="document"),
+    path("<uuid:pk>/access/", views.access, name="access"),
+]

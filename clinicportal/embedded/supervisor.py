@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from clinicportal.embedded import guard
 from clinicportal.embedded.account import CannotRunServers, preparation
 from clinicportal.embedded.children import Child, StillRunning, rotate
 from clinicportal.embedded.keeper import GaveUp, Keeper
@@ -20,6 +21,7 @@ from clinicportal.embedded.servers import Servers
 from clinicportal.embedded.sharing import publish, read_record
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GUARD_GRACE = 10.0  # seconds for children to end by themselves when we were killed
 WAIT_FOR_COMMANDS = 60.0  # seconds that a command may keep the servers for itself
 
 
@@ -45,6 +47,7 @@ class Supervisor:
         self.problems = Problems(say)
         self.owner = Lock(self.paths.run / "owner.lock")
         self.servers = Servers(self.paths, None, None)
+        self.guard: subprocess.Popen[bytes] | None = None
         self.stops = 0
 
     def run(self) -> int:
@@ -89,6 +92,7 @@ class Supervisor:
     def _start(self) -> None:
         began = time.monotonic()
         self.paths.services.unlink(missing_ok=True)
+        self._set_guard()
         self.servers = Servers.needed(self.paths)
         if not (self.paths.data / "postgres").exists() and self.servers.postgres:
             say("Make the database ...")
@@ -105,6 +109,21 @@ class Supervisor:
         self._launch(processes)
         self._await(tenant + processes)
         say(f"Started in {time.monotonic() - began:.0f} s.\n\n{self.portal.welcome}")
+
+    def _set_guard(self) -> None:
+        # Numbers from before a crash of the machine belong to strangers now.
+        for lock in self.paths.run.glob("*.lock"):
+            if not Lock(lock).held_by_anyone:
+                lock.write_bytes(b"")
+        command = [sys.executable, "-I", "-S", guard.__file__, str(self.paths.run), str(GUARD_GRACE)]
+        self.guard = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def _dismiss_guard(self) -> None:
+        if self.guard is not None:
+            with suppress(BrokenPipeError):
+                self.guard.communicate(guard.ALL_IS_WELL)
 
     def _launch(self, children: list[Child]) -> None:
         for child in children:
@@ -173,6 +192,7 @@ class Supervisor:
         self.paths.services.unlink(missing_ok=True)
         self.keeper.stop(hurry=lambda: self.stops > max(asked, 1))
         self.servers.clean_up()
+        self._dismiss_guard()
         self.owner.release()
         say("Stopped.")
 

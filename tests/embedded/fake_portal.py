@@ -6,7 +6,7 @@
 import os
 import sys
 
-from clinicportal.embedded import keeper
+from clinicportal.embedded import keeper, supervisor
 from clinicportal.embedded.account import die_with_parent
 from clinicportal.embedded.children import Child
 from clinicportal.embedded.portal import Answers, Portal, Step
@@ -31,6 +31,7 @@ class FakePortal(Portal):
 
 if __name__ == "__main__":
     keeper.PROBE_EVERY, keeper.PROBES_MISSED, keeper.LONGEST_PAUSE = 0.2, 2, 1.0
+    supervisor.GUARD_GRACE = 1.0
     if "--follow-parent" in sys.argv:
         die_with_parent()
     sys.exit(up(FakePortal))

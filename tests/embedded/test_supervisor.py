@@ -161,17 +161,48 @@ def test_a_child_that_dies_is_started_again_and_this_is_said(run, data: Path):
     assert eventually(answers)
 
 
+# A child with a child of its own, which no signal reaches by itself.
+FORKS = "import subprocess, time; p = subprocess.Popen(['sleep', '600']); print(p.pid, flush=True); time.sleep(600)"
+
+
+def grandchild(data: Path) -> Path:
+    log = data / "logs/web.log"
+    assert eventually(lambda: log.exists() and log.read_text().endswith("\n"))
+    return Path("/proc") / log.read_text().split()[-1]
+
+
 def test_what_a_dead_child_leaves_behind_goes_before_the_next_one_starts(run, data: Path):
-    forks = (
-        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); \
-print(p.pid, flush=True); time.sleep(600)"
-    )
-    supervisor = run(*SUPERVISOR, FAKE_CHILD=forks)
+    supervisor = run(*SUPERVISOR, FAKE_CHILD=FORKS)
     assert supervisor.says("Press Ctrl-C"), supervisor.output
-    assert eventually(lambda: (data / "logs/web.log").read_text().strip())
-    grandchild = int((data / "logs/web.log").read_text().split()[0])
+    left = grandchild(data)
     os.kill(group(data, "web"), signal.SIGKILL)
-    assert eventually(lambda: not Path(f"/proc/{grandchild}/cmdline").exists())
+    assert eventually(lambda: not left.exists())
+    supervisor.terminate()
+    assert supervisor.wait(20) == 0
+
+
+def test_killing_it_leaves_no_child_of_a_child(run, data: Path):
+    supervisor = run(*SUPERVISOR, FAKE_CHILD=FORKS)
+    assert supervisor.says("Press Ctrl-C"), supervisor.output
+    left = grandchild(data)
+    assert left.exists()
+    supervisor.kill()
+    assert eventually(lambda: not left.exists())
+
+
+def test_numbers_of_processes_from_before_a_crash_are_forgotten(run, data: Path):
+    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    (data / "run").mkdir()
+    (data / "run/old.lock").write_text(str(stranger.pid))
+    supervisor = run(*SUPERVISOR)
+    assert supervisor.says("Press Ctrl-C"), supervisor.output
+    supervisor.kill()
+    supervisor.wait()
+    assert eventually(lambda: nothing_runs(data))
+    time.sleep(2)  # longer than the guard waits
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
 
 
 def test_five_quick_deaths_end_it(run, data: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from typing import Any
@@ -25,12 +26,22 @@ def frames_only(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
+LINK = re.compile(r"(/welcome/)[^/\s]+")
+
+
+def hide_links(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Django's own warnings name the path of a request; the path of an invitation is its secret."""
+    event["event"] = LINK.sub(r"\1...", str(event["event"]))
+    return event
+
+
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     frames_only,
+    hide_links,
 ]
 
 

@@ -1,0 +1,360 @@
+"""Which patients belong to which partner's caseload: worked out from events of care in our own feeds.
+
+A partner is recognised in a feed by an Organization whose identifier of system `urn:clinicportal:partner` is
+`Organisation.key`. Its departments (`partOf`), its Locations, its PractitionerRoles and the Practitioners who work
+nowhere else count as the partner. Each basis has a start, an end and a tail:
+
+| basis | in force | ends |
+| --- | --- | --- |
+| registration | Patient.generalPractitioner or managingOrganization is the partner; active, not replaced | when it no longer is |
+| encounter | Encounter.serviceProvider, or hospitalization origin or destination; not cancelled | 90 days after the end of the stay |
+| care team | CareTeam.participant (member, onBehalfOf) or managingOrganization; from the period's start | 14 days after the team's, or that participant's, end |
+| referral | ServiceRequest.requester or performer is the partner; an order, not revoked | 180 days after authoredOn |
+
+A completed referral keeps its tail: its results come then. Lists kept by hand (`basis` list, or no evidence) are
+never touched. The demo set's visits are years old, so a source may instead register each patient with the
+organisation of their latest wellness visit (`Source.registers_by_latest_visit`, see `by_latest_visit`).
+"""  # noqa: E501 - a table
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.utils import timezone
+
+from records.importing.references import literal
+from records.models import Caseload, Membership, Organisation, Resource, Source
+from records.times import end_of, start_of
+
+PARTNER_SYSTEM = "urn:clinicportal:partner"
+
+AFTER_ENCOUNTER = timedelta(days=90)
+AFTER_CARE_TEAM = timedelta(days=14)
+AFTER_REFERRAL = timedelta(days=180)
+
+NEVER_HAPPENED = {"cancelled", "entered-in-error"}
+STILL_THERE = {"in-progress", "arrived", "triaged", "onleave"}
+NO_ORDER = {"draft", "revoked", "entered-in-error", "unknown"}
+NO_INTENT = {"proposal", "plan", "option"}
+NO_TEAM = {"proposed", "entered-in-error"}
+
+Basis = Membership.Basis
+
+
+@dataclass(frozen=True)
+class Tie:
+    """One event of care that ties a patient to a partner. `starts_at` None: since we know of it."""
+
+    patient_id: UUID
+    organisation_id: UUID
+    basis: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+    evidence: str
+
+    def strength(self) -> tuple[Any, ...]:
+        """What makes one tie count before another of the same basis: begun already, and lasting longer."""
+        now = timezone.now()
+        begun = self.starts_at is None or self.starts_at <= now
+        forever = datetime.max.replace(tzinfo=now.tzinfo)
+        return begun, self.ends_at or forever, self.evidence
+
+
+@dataclass
+class Changes:
+    """What `refresh` did to the memberships of a source's patients."""
+
+    started: int = 0
+    changed: int = 0
+    ended: int = 0
+    assigned: Counter[str] = field(default_factory=Counter)
+    """Patients registered by their latest visit, for each organisation's name; empty for real feeds."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A resource that ties are read from."""
+
+    patient_id: UUID
+    evidence: str
+    document: dict[str, Any]
+    last_updated: datetime
+
+
+# ---------------------------------------------------------------- who is a partner
+
+
+def partners_in(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, UUID]:
+    """The organisations of ours by what a feed calls them: `Type/id` of all that counts as one, and its key."""
+    keys = Organisation.objects.using(using).exclude(key=None).values_list("key", "pk")
+    by_key: dict[str, UUID] = {str(key): pk for key, pk in keys}
+    organisations = read(source, "Organization", using=using)
+    found = {target: pk for target, document in organisations if (pk := by_key.get(key_of(document)))}
+    if found:
+        add_departments(found, organisations)
+        add_places(found, read(source, "Location", using=using))
+        add_people(found, read(source, "PractitionerRole", using=using))
+    return {**by_key, **found}
+
+
+def read(source: Source, kind: str, *, using: str) -> list[tuple[str, dict[str, Any]]]:
+    rows = Resource.objects.using(using).filter(source=source, type=kind, tombstoned_at=None)
+    return [(f"{kind}/{fhir_id}", orjson.loads(raw)) for fhir_id, raw in rows.values_list("fhir_id", "raw")]
+
+
+def key_of(organization: dict[str, Any]) -> str:
+    identifiers = organization.get("identifier") or ()
+    return next((str(one.get("value")) for one in identifiers if one.get("system") == PARTNER_SYSTEM), "")
+
+
+def add_departments(found: dict[str, UUID], organisations: list[tuple[str, dict[str, Any]]]) -> None:
+    parents = {target: referred(document.get("partOf")) for target, document in organisations}
+    grown = True
+    while grown:
+        new = {one: found[parent] for one, parent in parents.items() if parent in found and one not in found}
+        found.update(new)
+        grown = bool(new)
+
+
+def add_places(found: dict[str, UUID], locations: list[tuple[str, dict[str, Any]]]) -> None:
+    for target, location in locations:
+        if (pk := found.get(referred(location.get("managingOrganization")))) is not None:
+            found[target] = pk
+
+
+def add_people(found: dict[str, UUID], roles: list[tuple[str, dict[str, Any]]]) -> None:
+    """Roles at a partner, and the people all of whose roles are there: who also works for us is not the partner."""
+    employers: dict[str, set[UUID | None]] = {}
+    for target, role in roles:
+        if role.get("active") is False:
+            continue
+        pk = found.get(referred(role.get("organization")))
+        if pk is not None:
+            found[target] = pk
+        employers.setdefault(referred(role.get("practitioner")), set()).add(pk)
+    for person, where in employers.items():
+        if person and len(where) == 1 and (pk := next(iter(where))) is not None:
+            found[person] = pk
+
+
+def referred(reference: Any) -> str:
+    """`Type/id` of a Reference element; empty when there is none."""
+    asked = reference.get("reference") if isinstance(reference, dict) else None
+    return (literal(asked) or "") if isinstance(asked, str) else ""
+
+
+# ---------------------------------------------------------------- ties
+
+
+def ties_of(source: Source, partners: dict[str, UUID], *, using: str) -> Iterator[Tie]:
+    """Every tie between patients and partners that the source's resources say, also those that are over."""
+    readers = {
+        "Patient": registrations,
+        "Encounter": encounters,
+        "CareTeam": care_teams,
+        "ServiceRequest": referrals,
+    }
+    for kind, ties in readers.items():
+        for found in naming(source, kind, partners, using=using):
+            yield from ties(found, partners)
+
+
+def naming(source: Source, kind: str, partners: dict[str, UUID], *, using: str) -> Iterator[Found]:
+    """The resources of a type with a partner's name anywhere in their text: few of many."""
+    patterns = [f'%"{target}%' for target in partners if "/" in target]
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT patient_id, fhir_id, raw, coalesce(last_updated, received_at) FROM records_resource
+            WHERE source_id = %s AND type = %s AND tombstoned_at IS NULL AND patient_id IS NOT NULL
+              AND raw LIKE ANY (%s)
+            """,
+            [source.pk, kind, patterns],
+        )
+        while rows := cursor.fetchmany(1_000):
+            for patient_id, fhir_id, raw, last_updated in rows:
+                yield Found(patient_id, f"{kind}/{fhir_id}", orjson.loads(raw), last_updated)
+
+
+def organisations_among(references: Iterable[Any], partners: dict[str, UUID]) -> set[UUID]:
+    return {pk for one in references if (pk := partners.get(referred(one)))}
+
+
+def registrations(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
+    patient = found.document
+    replaced = any(link.get("type") == "replaced-by" for link in patient.get("link") or ())
+    if patient.get("active") is False or replaced:
+        return
+    named = [*(patient.get("generalPractitioner") or ()), patient.get("managingOrganization")]
+    for pk in organisations_among(named, partners):
+        yield Tie(found.patient_id, pk, Basis.REGISTRATION, None, None, found.evidence)
+
+
+def encounters(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
+    encounter = found.document
+    stay = encounter.get("hospitalization") or {}
+    named = [encounter.get("serviceProvider"), stay.get("origin"), stay.get("destination")]
+    if encounter.get("status") in NEVER_HAPPENED:
+        return
+    period = encounter.get("period") or {}
+    starts_at, ended_at = start_of(period.get("start")), end_of(period.get("end"))
+    if ended_at is None and encounter.get("status") not in STILL_THERE:
+        ended_at = starts_at
+    if starts_at is None and ended_at is None:
+        return
+    ends_at = ended_at + AFTER_ENCOUNTER if ended_at else None
+    for pk in organisations_among(named, partners):
+        yield Tie(found.patient_id, pk, Basis.ENCOUNTER, starts_at or ended_at, ends_at, found.evidence)
+
+
+def care_teams(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
+    team = found.document
+    if team.get("status") in NO_TEAM:
+        return
+    members = [
+        (participant.get("period") or {}, [participant.get("member"), participant.get("onBehalfOf")])
+        for participant in team.get("participant") or ()
+    ]
+    of_team = team.get("period") or {}
+    for period, named in [*members, ({}, team.get("managingOrganization") or ())]:
+        ends = [end for end in (end_of(of_team.get("end")), end_of(period.get("end"))) if end]
+        if not ends and team.get("status") in ("inactive", "suspended"):
+            ends = [found.last_updated]
+        ends_at = min(ends) + AFTER_CARE_TEAM if ends else None
+        starts_at = start_of(period.get("start") or of_team.get("start"))
+        for pk in organisations_among(named, partners):
+            yield Tie(found.patient_id, pk, Basis.CARE_TEAM, starts_at, ends_at, found.evidence)
+
+
+def referrals(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
+    request = found.document
+    authored = start_of(request.get("authoredOn"))
+    if authored is None or request.get("doNotPerform") is True:
+        return
+    if request.get("status") in NO_ORDER or request.get("intent") in NO_INTENT:
+        return
+    named = [request.get("requester"), *(request.get("performer") or ())]
+    for pk in organisations_among(named, partners):
+        yield Tie(found.patient_id, pk, Basis.REFERRAL, authored, authored + AFTER_REFERRAL, found.evidence)
+
+
+# ---------------------------------------------------------------- the demo set
+
+WELLNESS = [
+    f"http://snomed.info/sct|{code}"
+    for code in (
+        "162673000",  # general examination of patient
+        "410620009",  # well child visit
+        "185349003",  # encounter for check up
+    )
+]
+
+
+def by_latest_visit(source: Source, *, using: str) -> Iterator[Tie]:
+    """Each patient registered with the organisation of their latest wellness visit (else of their latest visit).
+
+    The demo set's hundreds of organisations are shared out among the partners that have a caseload at the
+    facility, by a hash of the organisation's id: the same one always goes to the same partner, whatever else
+    is imported.
+    """
+    caseloads = Caseload.objects.using(using).filter(facility=source.facility_id).exclude(organisation__key=None)
+    partners = list(caseloads.order_by("organisation__key").values_list("organisation", flat=True).distinct())
+    if not partners:
+        return
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT DISTINCT ON (patient_id) patient_id, fhir_id, raw, time FROM records_resource
+            WHERE source_id = %s AND type = 'Encounter' AND tombstoned_at IS NULL AND patient_id IS NOT NULL
+            ORDER BY patient_id, code = ANY (%s) DESC, time DESC NULLS LAST, id
+            """,
+            [source.pk, WELLNESS],
+        )
+        for patient_id, fhir_id, raw, time in cursor.fetchall():
+            provider = (orjson.loads(raw).get("serviceProvider") or {}).get("reference", "")
+            share = int.from_bytes(hashlib.sha256(provider.encode()).digest()[:8]) % len(partners)
+            yield Tie(patient_id, partners[share], Basis.REGISTRATION, time, None, f"Encounter/{fhir_id}")
+
+
+# ---------------------------------------------------------------- memberships
+
+
+def refresh(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> Changes:
+    """Bring the memberships of the source's patients into line with its resources. Again changes nothing.
+
+    What a basis no longer supports ends now; what is kept by hand stays.
+    """
+    partners = partners_in(source, using=using)
+    ties = list(ties_of(source, partners, using=using))
+    visits = list(by_latest_visit(source, using=using)) if source.registers_by_latest_visit else []
+    with transaction.atomic(using=using):
+        changes = write(source, strongest([*ties, *visits]), using=using)
+    names = dict(Organisation.objects.using(using).values_list("pk", "name"))
+    changes.assigned.update(names[tie.organisation_id] for tie in visits)
+    return changes
+
+
+def strongest(ties: Iterable[Tie]) -> dict[tuple[UUID, UUID, str], Tie]:
+    """One tie in force, now or later, for each (organisation, patient, basis)."""
+    now = timezone.now()
+    found: dict[tuple[UUID, UUID, str], Tie] = {}
+    for tie in ties:
+        key = (tie.organisation_id, tie.patient_id, tie.basis)
+        if tie.ends_at and tie.ends_at <= now:
+            continue
+        if key not in found or tie.strength() > found[key].strength():
+            found[key] = tie
+    return found
+
+
+def write(source: Source, ties: dict[tuple[UUID, UUID, str], Tie], *, using: str) -> Changes:
+    memberships = Membership.objects.using(using)
+    caseloads = list(Caseload.objects.using(using).filter(facility=source.facility_id))
+    wanted = {
+        (caseload.pk, tie.patient_id, str(tie.basis)): tie
+        for tie in ties.values()
+        for caseload in caseloads
+        if caseload.organisation_id == tie.organisation_id and tie.basis in caseload.filled_by
+    }
+    theirs = memberships.filter(caseload__in=caseloads, patient__source=source)
+    standing = {(one.caseload_id, one.patient_id, one.basis): one for one in theirs}
+    now = timezone.now()
+
+    new = [
+        Membership(
+            caseload_id=caseload, patient_id=patient, basis=basis, evidence=tie.evidence,
+            starts_at=tie.starts_at or now, ends_at=tie.ends_at,
+        )
+        for (caseload, patient, basis), tie in wanted.items()
+        if (caseload, patient, basis) not in standing
+    ]  # fmt: skip
+    known = [(standing[key], tie) for key, tie in wanted.items() if key in standing]
+    changed = [one for one, tie in known if one.evidence and bring_into_line(one, tie, now)]
+    ended = [one for key, one in standing.items() if key not in wanted and one.evidence and goes_on(one, now)]
+    for one in ended:
+        one.ends_at = now
+    memberships.bulk_create(new, batch_size=1_000)
+    memberships.bulk_update([*changed, *ended], ["evidence", "starts_at", "ends_at"], batch_size=1_000)
+    return Changes(len(new), len(changed), len(ended))
+
+
+def goes_on(membership: Membership, now: datetime) -> bool:
+    return membership.ends_at is None or membership.ends_at > now
+
+
+def bring_into_line(membership: Membership, tie: Tie, now: datetime) -> bool:
+    """Whether anything about the membership had to change. One that had ended begins again now."""
+    starts_at = tie.starts_at or (membership.starts_at if goes_on(membership, now) else now)
+    facts = (tie.evidence, starts_at, tie.ends_at)
+    if facts == (membership.evidence, membership.starts_at, membership.ends_at):
+        return False
+    membership.evidence, membership.starts_at, membership.ends_at = facts
+    return True

@@ -1,0 +1,182 @@
+"""The entries of a Bundle as slices of its text, without building the whole document in memory.
+
+Texts are kept as received, so entries are found by their brackets, not by parsing and writing back:
+numbers keep their digits, keys their order.
+
+Brackets are first counted as if no string held an unbalanced one. That is three times as fast and cannot go
+wrong unnoticed: a slice that starts with a bracket and is JSON has the one possible end. When one is not,
+`read_bundle` counts again and skips strings.
+"""
+
+from __future__ import annotations
+
+import re
+from mmap import mmap
+from typing import NamedTuple
+
+import orjson
+
+from records.importing.parsing import STRING
+
+Text = bytes | mmap
+
+SPACE = re.compile(rb"[ \t\r\n]*")
+STRING_TOKEN = re.compile(STRING, re.DOTALL)
+SCALAR = re.compile(rb"[^\s,}\]]+")
+BRACKET = re.compile(rb"[{}\[\]]")
+# All strings up to the next bracket in one match: brackets inside of strings never count.
+TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]*+' + STRING + rb')*+[^"{}\[\]]*+([{}\[\]])', re.DOTALL)
+
+QUOTE = ord('"')
+OPEN = frozenset(b"{[")
+
+
+class Broken(Exception):
+    """The text ends or goes wrong inside of the value that starts at `position`."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"at byte {position + 1}")
+        self.position = position
+
+
+class Span(NamedTuple):
+    start: int
+    end: int
+
+
+def skip_space(text: Text, position: int) -> int:
+    match = SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def end_of(text: Text, start: int, *, exact: bool = True) -> int:
+    """Where the value that starts at `start` ends."""
+    first = text[start] if start < len(text) else 0
+    if first in OPEN:
+        return (end_of_brackets if exact else quick_end_of_brackets)(text, start)
+    token = (STRING_TOKEN if first == QUOTE else SCALAR).match(text, start)
+    if token is None:
+        raise Broken(start)
+    return token.end()
+
+
+def quick_end_of_brackets(text: Text, start: int) -> int:
+    depth = 0
+    for bracket in BRACKET.finditer(text, start):
+        if bracket[0] in (b"{", b"["):
+            depth += 1
+        else:
+            depth -= 1
+            if depth == 0:
+                return bracket.end()
+    raise Broken(start)
+
+
+def end_of_brackets(text: Text, start: int) -> int:
+    depth, position = 0, start
+    while token := TO_BRACKET.match(text, position):
+        position = token.end()
+        if text[position - 1] in OPEN:
+            depth += 1
+        else:
+            depth -= 1
+            if depth == 0:
+                return position
+    raise Broken(start)
+
+
+def member(text: Text, position: int) -> tuple[bytes, int] | None:
+    """The name of the object's member at `position` and where its value starts; None at the object's end."""
+    position = skip_space(text, position)
+    if text[position : position + 1] == b"}":
+        return None
+    if text[position : position + 1] != b'"':
+        raise Broken(position)
+    end = end_of(text, position)
+    colon = skip_space(text, end)
+    if text[colon : colon + 1] != b":":
+        raise Broken(position)
+    return bytes(text[position + 1 : end - 1]), skip_space(text, colon + 1)
+
+
+def after(text: Text, end: int) -> int:
+    """Where the next member or element starts, or its object or array ends."""
+    position = skip_space(text, end)
+    if text[position : position + 1] == b",":
+        return skip_space(text, position + 1)
+    if text[position : position + 1] in (b"}", b"]"):
+        return position
+    raise Broken(position)
+
+
+class Entry:
+    """Where the parts of one entry (fullUrl, resource, request) are in the text of its Bundle."""
+
+    __slots__ = ("end", "parts", "start")
+
+    def __init__(self, text: Text, start: int, *, exact: bool) -> None:
+        if text[start : start + 1] != b"{":
+            raise Broken(start)
+        self.start = start
+        self.parts: dict[bytes, Span] = {}
+        position = skip_space(text, start + 1)
+        while found := member(text, position):
+            name, value = found
+            self.parts[name] = Span(value, end_of(text, value, exact=exact))
+            position = after(text, self.parts[name].end)
+        self.end = skip_space(text, position) + 1
+
+
+class Bundle:
+    """Where the entries and the other members of a Bundle are in its text.
+
+    `broken` is None, or where the text goes wrong: entries before that are there.
+    """
+
+    def __init__(self, text: Text, *, exact: bool) -> None:
+        self.text, self.exact = text, exact
+        self.parts: dict[bytes, Span] = {}
+        self.entries: list[Entry] = []
+        self.broken: int | None = None
+        self.end: int | None = None
+        try:
+            self.end = self._scan()
+        except Broken as broken:
+            self.broken = broken.position
+
+    def _scan(self) -> int:
+        position = skip_space(self.text, skip_space(self.text, 0) + 1)
+        while found := member(self.text, position):
+            name, value = found
+            if name == b"entry" and self.text[value : value + 1] == b"[":
+                end = self._scan_entries(value)
+            else:
+                end = end_of(self.text, value, exact=self.exact)
+                self.parts[name] = Span(value, end)
+            position = after(self.text, end)
+        return skip_space(self.text, position) + 1
+
+    def _scan_entries(self, start: int) -> int:
+        position = skip_space(self.text, start + 1)
+        while self.text[position : position + 1] != b"]":
+            self.entries.append(Entry(self.text, position, exact=self.exact))
+            position = after(self.text, self.entries[-1].end)
+        return position + 1
+
+    def slice(self, span: Span | None) -> bytes:
+        return self.text[span.start : span.end] if span else b""
+
+
+def read_bundle(text: Text) -> Bundle:
+    """The Bundle that `text` is."""
+    bundle = Bundle(text, exact=False)
+    return bundle if bundle.broken is None and are_json(bundle) else Bundle(text, exact=True)
+
+
+def are_json(bundle: Bundle) -> bool:
+    try:
+        for entry in bundle.entries:
+            orjson.loads(bundle.slice(entry.parts.get(b"resource")) or b"null")
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -1,0 +1,470 @@
+"""What is taken out of a resource's text into columns: whose it is, when, what, how it stands, how sensitive.
+
+A resource may have any of these in another shape than FHIR R4 gives it; then it is refused as a whole
+(`wrong-shape`), since what cannot be read cannot be labelled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from records import labels, tokens
+from records.ids import texts_of_ids
+from records.importing.parsing import Reason, Unreadable
+from records.importing.reading import Arrived
+from records.importing.references import Addresses, conditional, in_text
+from records.models import Patient
+from records.sections import section_of
+from records.times import start_of
+
+RULES = b"1"
+"""Part of every digest. Raise it when this module, sections.py or labels.py read the same text differently:
+the next import of the same files then brings the columns up to date."""
+
+
+class Shape(NamedTuple):
+    """Where a type keeps what the columns hold: the first that is there counts."""
+
+    code: tuple[str, ...] = ("code",)
+    time: tuple[str, ...] = ()
+    status: tuple[str, ...] = ("status",)
+    patient: str = "subject"
+
+
+MEDICATION = ("medicationCodeableConcept",)
+EFFECTIVE = ("effectiveDateTime", "effectivePeriod", "effectiveInstant")
+PERFORMED = ("performedDateTime", "performedPeriod")
+ONSET = ("onsetDateTime", "onsetPeriod")
+
+SHAPES: dict[str, Shape] = {
+    "AllergyIntolerance": Shape(time=(*ONSET, "recordedDate"), status=("clinicalStatus",), patient="patient"),
+    "Appointment": Shape(code=("serviceType", "appointmentType", "description"), time=("start", "created")),
+    "CarePlan": Shape(code=("category", "title"), time=("period", "created")),
+    "CareTeam": Shape(code=("category", "name"), time=("period",)),
+    "ClinicalImpression": Shape(time=(*EFFECTIVE, "date")),
+    "Composition": Shape(code=("type", "title"), time=("date",)),
+    "Condition": Shape(time=(*ONSET, "recordedDate"), status=("clinicalStatus",)),
+    "Consent": Shape(code=("scope",), time=("dateTime",), patient="patient"),
+    "Device": Shape(code=("type",), time=("manufactureDate",), patient="patient"),
+    "DeviceUseStatement": Shape(code=("reasonCode",), time=("timingDateTime", "timingPeriod", "recordedOn")),
+    "DiagnosticReport": Shape(time=(*EFFECTIVE, "issued")),
+    "DocumentReference": Shape(code=("type", "description"), time=("date",)),
+    "Encounter": Shape(code=("type", "class"), time=("period",)),
+    "EpisodeOfCare": Shape(code=("type",), time=("period",), patient="patient"),
+    "FamilyMemberHistory": Shape(code=("relationship", "name"), time=("date",), patient="patient"),
+    "Goal": Shape(code=("description",), time=("startDate", "statusDate"), status=("lifecycleStatus",)),
+    "ImagingStudy": Shape(code=("procedureCode", "modality", "description"), time=("started",)),
+    "Immunization": Shape(code=("vaccineCode",), time=("occurrenceDateTime", "recorded"), patient="patient"),
+    "ImmunizationRecommendation": Shape(time=("date",), patient="patient"),
+    "List": Shape(code=("code", "title"), time=("date",)),
+    "Medication": Shape(),
+    "MedicationAdministration": Shape(code=MEDICATION, time=EFFECTIVE),
+    "MedicationDispense": Shape(code=MEDICATION, time=("whenHandedOver", "whenPrepared")),
+    "MedicationRequest": Shape(code=MEDICATION, time=("authoredOn",)),
+    "MedicationStatement": Shape(code=MEDICATION, time=(*EFFECTIVE, "dateAsserted")),
+    "NutritionOrder": Shape(code=(), time=("dateTime",), patient="patient"),
+    "Observation": Shape(time=(*EFFECTIVE, "issued")),
+    "Patient": Shape(code=()),
+    "Procedure": Shape(time=(*PERFORMED,)),
+    "Provenance": Shape(code=("activity",), time=("occurredDateTime", "occurredPeriod", "recorded")),
+    "QuestionnaireResponse": Shape(code=(), time=("authored",)),
+    "RelatedPerson": Shape(code=("relationship",), time=("period",), patient="patient"),
+    "ServiceRequest": Shape(time=("authoredOn", "occurrenceDateTime", "occurrencePeriod")),
+}
+OTHER = Shape()
+PATIENT_FIELDS = ("subject", "patient", "beneficiary", "individual", "for")
+"""Where types without a Shape say whose they are."""
+
+
+class Row(NamedTuple):
+    """A resource as the table holds it; references to patients are still `Type/id` or conditional."""
+
+    id: str
+    type: str
+    fhir_id: str
+    patient_id: str | None
+    section: str | None
+    code: str
+    label: str
+    time: datetime | None
+    status: str
+    encounter_id: str | None
+    own_classes: str
+    """As PostgreSQL writes an array, like `holds`: psycopg is slow with lists."""
+    holds: str
+    version_id: str
+    last_updated: datetime | None
+    digest: bytes
+    raw: str
+
+
+@dataclass
+class Taken:
+    """All that one resource adds to the database."""
+
+    row: Row
+    patient: Patient | None = None
+    tokens: frozenset[str] = frozenset()
+    links: tuple[tuple[str, str], ...] = ()
+    """(kind, `Patient/id`) of a Patient's links, as it says them."""
+    about: str | None = None
+    """`Patient/id` of the patient whose resource it is."""
+    others: frozenset[str] = frozenset()
+    """`Patient/id` of further patients whom it names."""
+    awaits: frozenset[str] = frozenset()
+    """Conditional references that point at nothing we know yet."""
+    consent: dict[str, Any] | None = field(default=None, repr=False)
+
+    def further(self) -> set[str]:
+        """`Patient/id` of everybody whom it names, its own patient apart."""
+        return {*self.others, *(target for _, target in self.links)} if self.others or self.links else set()
+
+
+class Extraction:
+    """Takes resources of one source apart."""
+
+    def __init__(self, source_id: UUID, mrn_system: str) -> None:
+        self.source_id, self.mrn_system = source_id, mrn_system
+        self.id_of = texts_of_ids(source_id)
+
+    def take(self, arrived: Arrived) -> Taken:
+        """Raises Unreadable when an element has not the shape that FHIR R4 gives it."""
+        try:
+            return self._take(arrived)
+        except (AttributeError, TypeError, KeyError, IndexError, ValueError):
+            detail = f"{arrived.type}: an element has not the shape that FHIR R4 gives it"
+            raise Unreadable(Reason.WRONG_SHAPE, detail) from None
+
+    def _take(self, arrived: Arrived) -> Taken:
+        resource, raw = arrived.document, arrived.raw
+        shape = SHAPES.get(arrived.type, OTHER)
+        section = section_of(resource)
+        inline = b"sec-label" in raw or b"\\u" in raw  # the url of an inline label may hide behind an escape
+        classes = labels.own_classes(resource, inline=inline) | arrived.classes
+        about, awaits = about_of(resource, arrived, shape)
+        others = others_in(resource, arrived, about) if section else frozenset()
+        awaits |= unresolved_in(resource, arrived)
+        system, code, label = code_of(resource, shape.code)
+        meta = resource.get("meta") or {}
+        row = Row(
+            id=self.id_of(f"{arrived.type}/{arrived.fhir_id}"),
+            type=arrived.type,
+            fhir_id=arrived.fhir_id,
+            patient_id=self.id_of(about) if about else None,
+            section=section,
+            code=f"{system}|{code}"[:120] if code else "",
+            label=label[:300],
+            time=first_time(resource, shape.time),
+            status=status_of(resource, shape.status)[:40],
+            encounter_id=self.encounter_of(resource, arrived),
+            own_classes=as_array(classes),
+            holds=as_array([self.id_of(target) for target in contents_of(resource, arrived.addresses)]),
+            version_id=text(meta.get("versionId"))[:64],
+            last_updated=start_of(meta.get("lastUpdated")),
+            digest=digest_of(raw, arrived.classes),
+            raw=raw.decode(),
+        )
+        taken = Taken(row, about=about, others=others, awaits=awaits)
+        if arrived.type == "Patient":
+            taken.patient = patient_columns(resource, row, self.source_id, self.mrn_system)
+            taken.patient.classes = sorted(classes)
+            taken.tokens = frozenset(tokens.of_patient(resource))
+            taken.links = tuple(links_of(resource, arrived.addresses))
+        elif arrived.type == "Consent":
+            taken.consent = resource
+        return taken
+
+    def encounter_of(self, resource: dict[str, Any], arrived: Arrived) -> str | None:
+        context = resource.get("encounter") or resource.get("context")
+        if isinstance(context, dict) and isinstance(context.get("encounter"), list):  # DocumentReference.context
+            context = (context["encounter"] or [None])[0]
+        target = target_of(context, arrived.addresses) if isinstance(context, dict) else None
+        return self.id_of(target) if target and target.startswith("Encounter/") else None
+
+
+def digest_of(raw: bytes, outer: Iterable[str]) -> bytes:
+    """Of the text and of all else that decides the columns: the rules, and labels on the Bundle around it."""
+    return hashlib.sha256(b"%s|%s|%s" % (RULES, ",".join(sorted(outer)).encode(), raw)).digest()
+
+
+def as_array(items: Collection[object]) -> str:
+    """A PostgreSQL array of words that need no quotes (classes, UUIDs)."""
+    return "{" + ",".join(sorted({str(item) for item in items})) + "}" if items else "{}"
+
+
+def text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def one_or_many(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def target_of(reference: Any, addresses: Addresses) -> str | None:
+    """`Type/id` of a Reference element; None when it has none that we know."""
+    literal = reference.get("reference") if reference else None
+    return addresses.find(literal) if literal else None
+
+
+# ---------------------------------------------------------------- whose
+
+
+def about_of(resource: dict[str, Any], arrived: Arrived, shape: Shape) -> tuple[str | None, frozenset[str]]:
+    """`Patient/id` of the patient whose resource this is, or the conditional reference that must be known first."""
+    if arrived.type == "Patient":
+        return f"Patient/{arrived.fhir_id}", frozenset()
+    for reference in subjects_of(resource, shape):
+        target, awaited = patient_in(reference, arrived.addresses)
+        if target or awaited:
+            return target, frozenset({awaited}) if awaited else frozenset()
+    return None, frozenset()
+
+
+def subjects_of(resource: dict[str, Any], shape: Shape) -> Iterator[dict[str, Any]]:
+    """The References that may say whose a resource is."""
+    kind = resource["resourceType"]
+    if kind == "Provenance":
+        targets = [target for target in resource.get("target") or () if "Patient/" in target.get("reference", "")]
+        yield from targets if len(targets) == 1 else ()
+    elif kind == "Appointment":
+        yield from (one["actor"] for one in resource.get("participant") or () if one.get("actor"))
+    elif kind == "Binary":
+        yield from one_or_many(resource.get("securityContext"))
+    elif kind in SHAPES:
+        yield from one_or_many(resource.get(shape.patient))
+    else:
+        for name in PATIENT_FIELDS:
+            yield from (one for one in one_or_many(resource.get(name)) if isinstance(one, dict))
+
+
+def patient_in(reference: dict[str, Any], addresses: Addresses) -> tuple[str | None, str | None]:
+    """(`Patient/id`, None), or (None, a conditional reference) for a patient known by identifier only."""
+    asked = reference.get("reference") or by_identifier(reference)
+    if not asked:
+        return None, None
+    target = addresses.find(asked)
+    if target:
+        return (target, None) if target.startswith("Patient/") else (None, None)
+    key = conditional(asked)
+    return None, f"Patient?identifier={key[1]}"[:500] if key and key[0] == "Patient" else None
+
+
+def by_identifier(reference: dict[str, Any]) -> str | None:
+    """The conditional reference that a logical reference to a patient amounts to."""
+    identifier = reference.get("identifier")
+    if not identifier or reference.get("type", "Patient") != "Patient":
+        return None
+    return f"Patient?identifier={identifier.get('system', '')}|{identifier.get('value', '')}"
+
+
+def others_in(resource: dict[str, Any], arrived: Arrived, about: str | None) -> frozenset[str]:
+    """`Patient/id` of the patients anywhere in the text, apart from `about`."""
+    mentions = arrived.raw.count(b"Patient")
+    if arrived.type == "Patient":  # its links are rows of their own
+        return frozenset()
+    if mentions == 0 or (mentions == 1 and about and about.encode() in arrived.raw):
+        return frozenset()
+    asked = [*in_text(arrived.raw), *by_identifiers(resource, arrived)]
+    targets = {target for one in asked if (target := arrived.addresses.find(one)) and target.startswith("Patient/")}
+    return frozenset(targets - {about})
+
+
+def unresolved_in(resource: dict[str, Any], arrived: Arrived) -> frozenset[str]:
+    """Conditional references in the text whose targets are not known, and patients named by identifier only."""
+    asked = list(by_identifiers(resource, arrived))
+    if b"?identifier=" in arrived.raw:
+        asked += [one for one in in_text(arrived.raw) if conditional(one)]
+    return frozenset(one[:500] for one in asked if not arrived.addresses.find(one))
+
+
+def by_identifiers(resource: dict[str, Any], arrived: Arrived) -> Iterator[str]:
+    """What `by_identifier` says of every reference that says it is of a patient. Rare, so rarely looked for."""
+    if b'"Patient"' in arrived.raw and arrived.type != "Patient":
+        for reference in logical_references(resource):
+            if asked := by_identifier(reference):
+                yield asked
+
+
+def logical_references(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """References that say they are of a patient and carry an identifier only. Not recursive: depth is the sender's."""
+    waiting: list[Any] = [resource]
+    while waiting:
+        element = waiting.pop()
+        if isinstance(element, dict):
+            if element.get("type") == "Patient" and "identifier" in element and "reference" not in element:
+                yield element
+            waiting.extend(element.values())
+        elif isinstance(element, list):
+            waiting.extend(element)
+
+
+# ---------------------------------------------------------------- what, when, how it stands
+
+
+def code_of(resource: dict[str, Any], paths: tuple[str, ...]) -> tuple[str, str, str]:
+    """(system, code, words) of the first element in `paths` that says anything."""
+    for path in paths:
+        for concept in one_or_many(resource.get(path)):
+            if isinstance(concept, str):
+                return "", "", concept
+            codings = concept.get("coding") or ([concept] if "code" in concept else [])
+            first: dict[str, Any] = next((coding for coding in codings if coding.get("code")), {})
+            words = concept.get("text") or next((c["display"] for c in codings if c.get("display")), "")
+            if first or words:
+                code = text(first.get("code"))
+                return text(first.get("system")), code, text(words) or code
+    if "medicationReference" in resource:
+        return medication_of(resource)
+    return "", "", ""
+
+
+def medication_of(resource: dict[str, Any]) -> tuple[str, str, str]:
+    """The drug in a contained Medication; else what the reference says about it."""
+    reference = resource["medicationReference"]
+    for contained in resource.get("contained") or ():
+        if reference.get("reference") == f"#{contained.get('id')}" and contained.get("resourceType") == "Medication":
+            return code_of(contained, ("code",))
+    return "", "", text(reference.get("display"))
+
+
+def status_of(resource: dict[str, Any], paths: tuple[str, ...]) -> str:
+    """The status as a code. A record entered in error or refuted is that, whatever its clinical status says."""
+    verification = code_in(resource.get("verificationStatus"))
+    if verification in ("entered-in-error", "refuted"):
+        return verification
+    return next((code for path in paths if (code := code_in(resource.get(path)))), "")
+
+
+def code_in(value: Any) -> str:
+    if isinstance(value, dict):
+        return next((text(coding.get("code")) for coding in value.get("coding") or ()), "")
+    return text(value)
+
+
+def first_time(resource: dict[str, Any], paths: tuple[str, ...]) -> datetime | None:
+    for path in paths:
+        value = resource.get(path)
+        if isinstance(value, dict):
+            value = value.get("start") or value.get("end")
+        if value and (time := start_of(value)):
+            return time
+    return None
+
+
+# ---------------------------------------------------------------- what it holds
+
+
+def contents_of(resource: dict[str, Any], addresses: Addresses) -> Iterator[str]:
+    """`Type/id` of the resources whose content this one may repeat, so that it carries their labels too."""
+    found = CONTENTS.get(resource["resourceType"])
+    if found is None:
+        return
+    for reference in found(resource):
+        if target := target_of(reference, addresses):
+            yield target
+
+
+def of_fields(*names: str) -> Any:
+    return lambda resource: [one for name in names for one in one_or_many(resource.get(name))]
+
+
+def of_report(report: dict[str, Any]) -> list[Any]:
+    media = [one.get("link") for one in report.get("media") or ()]
+    return [*of_fields("result", "imagingStudy")(report), *media, *binaries(report.get("presentedForm"))]
+
+
+def of_document(document: dict[str, Any]) -> list[Any]:
+    attachments = [one.get("attachment") for one in document.get("content") or () if isinstance(one, dict)]
+    related = (document.get("context") or {}).get("related")
+    return [*one_or_many(related), *binaries(attachments)]
+
+
+def of_composition(composition: dict[str, Any]) -> list[Any]:
+    found, sections = [], list(composition.get("section") or ())
+    while sections:
+        section = sections.pop()
+        found += one_or_many(section.get("entry"))
+        sections += section.get("section") or ()
+    return found
+
+
+def binaries(attachments: Any) -> list[Any]:
+    return [{"reference": one["url"]} for one in attachments or () if one and "Binary/" in text(one.get("url"))]
+
+
+CONTENTS: dict[str, Any] = {
+    "CarePlan": lambda plan: [one.get("reference") for one in plan.get("activity") or ()],
+    "Composition": of_composition,
+    "DiagnosticReport": of_report,
+    "DocumentManifest": of_fields("content"),
+    "DocumentReference": of_document,
+    "List": lambda listed: [one.get("item") for one in listed.get("entry") or ()],
+    "MedicationAdministration": of_fields("medicationReference"),
+    "MedicationDispense": of_fields("medicationReference"),
+    "MedicationRequest": of_fields("medicationReference"),
+    "MedicationStatement": of_fields("medicationReference"),
+    "Media": lambda media: binaries([media.get("content")]),
+    "Observation": of_fields("hasMember"),
+    "Provenance": of_fields("target"),
+}
+
+
+# ---------------------------------------------------------------- patients
+
+NAME_ORDER = {"official": 0, "usual": 1, None: 2, "nickname": 3, "anonymous": 4, "temp": 5, "maiden": 6, "old": 7}
+
+
+def patient_columns(resource: dict[str, Any], row: Row, source_id: UUID, mrn_system: str) -> Patient:
+    """The columns of a FHIR Patient: the name in use, and dates as precise as they are known."""
+    name: dict[str, Any] = min(resource.get("name") or ({},), key=lambda name: NAME_ORDER.get(name.get("use"), 2))
+    family, given = text(name.get("family")), " ".join(part for part in name.get("given") or () if part)
+    if not family and not given:
+        family = text(name.get("text"))
+    gender = resource.get("gender")
+    died = resource.get("deceasedDateTime")
+    return Patient(
+        id=row.id,
+        source_id=source_id,
+        fhir_id=row.fhir_id,
+        active=resource.get("active") is not False,
+        family=family[:200],
+        given=given[:200],
+        title=" ".join(part for part in name.get("prefix") or () if part)[:50],
+        sort_name=" ".join(tokens.words(f"{family} {given}"))[:400],
+        birth_date=date_of(resource.get("birthDate")),
+        gender=gender if gender in Patient.Gender.values else Patient.Gender.UNKNOWN,
+        deceased=bool(died) or resource.get("deceasedBoolean") is True,
+        deceased_date=date_of(text(died)[:10]),
+        mrn=mrn_of(resource, mrn_system)[:64],
+    )
+
+
+def date_of(value: Any) -> str:
+    """A date as FHIR writes it (1990, 1990-05, 1990-05-17), or empty for what is no such date."""
+    return value if isinstance(value, str) and tokens.BIRTH_DATE.fullmatch(value) and start_of(value) else ""
+
+
+def mrn_of(patient: dict[str, Any], system: str) -> str:
+    """Our number for the patient: of the source's own system, else the first of type MR."""
+    numbers = [one for one in patient.get("identifier") or () if one.get("value")]
+    for one in numbers:
+        if system and one.get("system") == system:
+            return one["value"]
+    for one in numbers:
+        if not system and any(coding.get("code") == "MR" for coding in (one.get("type") or {}).get("coding") or ()):
+            return one["value"]
+    return ""
+
+
+def links_of(patient: dict[str, Any], addresses: Addresses) -> Iterator[tuple[str, str]]:
+    for link in patient.get("link") or ():
+        target = target_of(link.get("other"), addresses)
+        if target and target.startswith("Patient/"):
+            yield link.get("type", ""), target

@@ -1,0 +1,380 @@
+"""Files and folders to resources, one at a time: NDJSON, Bundles and single resources, plain or gzipped.
+
+What a file is shows in its first bytes, never in its name. Whatever cannot be taken comes out as `Refused`
+with its place and its bytes, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import mmap
+import re
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+from records import labels
+from records.importing.bundles import STRING_TOKEN, Bundle, Entry, read_bundle, skip_space
+from records.importing.parsing import FHIR_ID, MAX_BYTES, Reason, Unreadable, identity, parse
+from records.importing.references import DIRECTORY_TYPES, Addresses, literal
+
+HEAD = 2**20
+"""How much of a file is looked at to tell what it is."""
+MAX_DOCUMENT = 4 * 2**30
+"""Of a Bundle file, unpacked: it is spread out on disk, not in memory."""
+KEPT = 2**16
+"""How much is kept of a line that is larger than a resource may be."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UNREADABLE_FILE = (OSError, EOFError, zlib.error)  # a truncated or damaged gzip raises any of these
+
+
+class Arrived(NamedTuple):
+    """One resource as it came, with references in the terms of its source."""
+
+    file: str
+    number: int
+    """The line in its file, or the place of its entry in the Bundle, from 1."""
+    raw: bytes
+    document: dict[str, Any]
+    type: str
+    fhir_id: str
+    classes: frozenset[str]
+    """Of the labels on the Bundle it came in."""
+    addresses: Addresses
+
+
+class Refused(NamedTuple):
+    """Something that cannot be taken: where, why, and its bytes."""
+
+    file: str
+    number: int
+    reason: Reason
+    detail: str
+    raw: bytes
+
+
+class Deleted(NamedTuple):
+    """A Bundle entry by which the source says that it no longer has a resource."""
+
+    target: str
+    """`Type/id`"""
+
+
+Outcome = Arrived | Refused | Deleted
+
+
+@dataclass(frozen=True)
+class File:
+    """A file with FHIR resources in it."""
+
+    path: Path
+    name: str
+    """Relative to the folder that was asked for: what people see."""
+    size: int
+    rank: int
+    """Of the types in it: see RANKS."""
+    by_lines: bool
+
+
+# ---------------------------------------------------------------- which files
+
+# Patients and what everything refers to come first, and containers after what they hold, so that nearly all
+# is complete at once. Anything else works too; it is looked at again when the import ends.
+OTHER_RANK = 4
+CONTAINERS = ("DiagnosticReport", "DocumentReference", "Composition", "List", "DocumentManifest", "Provenance")
+RANKS = {
+    **dict.fromkeys(DIRECTORY_TYPES, 0),
+    "Patient": 1,
+    "Consent": 2,
+    "Medication": 3,
+    **{kind: OTHER_RANK + place for place, kind in enumerate(CONTAINERS, 1)},
+}
+RESOURCE_TYPE = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]+)"')
+
+
+def find_files(paths: list[Path]) -> tuple[list[File], list[str]]:
+    """The FHIR files among `paths` and in folders below them, in the order to import, and the names of the others."""
+    files, others = [], []
+    for path, name in sorted(walk(paths)):
+        try:
+            file = look_at(path, name)
+        except UNREADABLE_FILE:  # reading it says so, in its place
+            file = File(path, name, path.stat().st_size, OTHER_RANK, by_lines=True)
+        if file:
+            files.append(file)
+        else:
+            others.append(name)
+    return sorted(files, key=lambda file: (file.rank, file.name)), others
+
+
+def walk(paths: list[Path]) -> Iterator[tuple[Path, str]]:
+    for path in paths:
+        if path.is_dir():
+            for file in path.rglob("*"):
+                if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
+                    yield file, str(file.relative_to(path))
+        else:
+            yield path, path.name
+
+
+def look_at(path: Path, name: str) -> File | None:
+    """What kind of file this is; None when no FHIR resource is in sight."""
+    with opened(path) as stream:
+        head = stream.read(HEAD).removeprefix(BYTE_ORDER_MARK).lstrip()
+    types = {match[1].decode() for match in RESOURCE_TYPE.finditer(head)}
+    lines = [line for line in head.split(b"\n")[:20] if line.strip()]
+    parsed = [document for line in lines if (document := object_in(line)) is not None]
+    # A line that is not JSON but names a resource type is a broken resource, and must not go by as "not FHIR".
+    if not types or (len(parsed) == len(lines) and not any("resourceType" in document for document in parsed)):
+        return None
+    by_lines = bool(parsed) or re.search(r"\.(ndjson|jsonl)(\.gz)?$", name) is not None
+    # By its earliest type: a file of many types may hold older versions of what other files hold.
+    rank = (
+        min(RANKS.get(kind, OTHER_RANK) for kind in types if kind != "Bundle") if {*types} - {"Bundle"} else OTHER_RANK
+    )
+    return File(path, name, path.stat().st_size, rank, by_lines)
+
+
+def object_in(line: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+@contextmanager
+def opened(path: Path, on_progress: Callable[[int], None] | None = None) -> Iterator[BinaryIO]:
+    """The unpacked bytes of a file. `on_progress` hears how many bytes of the file as it is have been read."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        plain = io.BufferedReader(Counted(file, on_progress), HEAD) if on_progress else file
+        yield io.BufferedReader(gzip.GzipFile(fileobj=plain), HEAD) if packed else plain
+
+
+class Counted(io.RawIOBase):
+    """A file that tells how far it has been read."""
+
+    def __init__(self, file: BinaryIO, on_progress: Callable[[int], None]) -> None:
+        self.file, self.on_progress = file, on_progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self.file.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        self.on_progress(self.file.tell())
+        return len(chunk)
+
+
+# ---------------------------------------------------------------- what is in a file
+
+
+def read(file: File, addresses: Addresses, on_progress: Callable[[int], None] | None = None) -> Iterator[Outcome]:
+    """Everything in `file`, in its order."""
+    number = 0
+    try:
+        with opened(file.path, on_progress) as stream:
+            for outcome in by_lines(stream, file.name, addresses) if file.by_lines else whole(stream, file, addresses):
+                number = getattr(outcome, "number", number)
+                yield outcome
+    except UNREADABLE_FILE as error:
+        yield Refused(file.name, number + 1, Reason.BROKEN_FILE, f"the file cannot be read on: {describe(error)}", b"")
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong with a file, without its path."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def by_lines(stream: BinaryIO, name: str, addresses: Addresses) -> Iterator[Outcome]:
+    number = 0
+    while line := stream.readline(MAX_BYTES + 2):
+        number += 1
+        if len(line) > MAX_BYTES and not line.endswith(b"\n"):
+            length = len(line) + skip_line(stream)
+            yield Refused(name, number, Reason.TOO_LARGE, too_large(length), line[:KEPT])
+            continue
+        if number == 1:
+            line = line.removeprefix(BYTE_ORDER_MARK)
+        if line := line.strip():
+            yield from receive(line, name, number, addresses)
+
+
+def skip_line(stream: BinaryIO) -> int:
+    """Read on to the end of the line; return how many bytes that was."""
+    length = 0
+    while chunk := stream.readline(HEAD):
+        length += len(chunk)
+        if chunk.endswith(b"\n"):
+            break
+    return length
+
+
+def whole(stream: BinaryIO, file: File, addresses: Addresses) -> Iterator[Outcome]:
+    """A file that is one JSON document: a Bundle, or one resource over many lines."""
+    with tempfile.TemporaryFile() as spread:
+        length = 0
+        while chunk := stream.read(HEAD):
+            length += spread.write(chunk if length else chunk.removeprefix(BYTE_ORDER_MARK))
+            if length > MAX_DOCUMENT:
+                detail = f"more than {MAX_DOCUMENT:,} bytes unpacked"
+                yield Refused(file.name, 1, Reason.TOO_LARGE, detail, b"")
+                return
+        spread.flush()
+        with mmap.mmap(spread.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            bundle = read_bundle(text)
+            if is_bundle(bundle):
+                yield from expand(bundle, file.name, addresses, depth=1)
+            elif bundle.end is not None and skip_space(text, bundle.end) < length:
+                spread.seek(0)  # more follows: lines, the first of which is longer than what was looked at
+                yield from by_lines(spread, file.name, addresses)
+            elif length > MAX_BYTES:
+                yield Refused(file.name, 1, Reason.TOO_LARGE, too_large(length), text[:KEPT])
+            else:
+                yield from receive(text[:].strip(), file.name, 1, addresses)
+
+
+def is_bundle(bundle: Bundle) -> bool:
+    return bundle.slice(bundle.parts.get(b"resourceType")) == b'"Bundle"'
+
+
+def too_large(length: int) -> str:
+    return f"{length:,} bytes: a resource may have {MAX_BYTES:,}; the first {KEPT:,} are kept"
+
+
+NO_CLASSES: frozenset[str] = frozenset()
+
+
+def receive(
+    raw: bytes, name: str, number: int, addresses: Addresses, classes: frozenset[str] = NO_CLASSES, depth: int = 0
+) -> Iterator[Outcome]:
+    """The resource that `raw` is; for a Bundle, those in it. `depth` counts the Bundles around it."""
+    try:
+        if b'"Bundle"' in raw and is_bundle(bundle := read_bundle(raw)):
+            if depth == MAX_BUNDLES:
+                raise Unreadable(Reason.TOO_DEEP, f"more than {MAX_BUNDLES} Bundles inside of each other")
+            yield from expand(bundle, name, addresses, classes, depth + 1, first_number=number)
+            return
+        localised = addresses.localise(plain_slashes(raw))
+        document = parse(localised)
+        if depth and document.get("resourceType") == "OperationOutcome":
+            return  # what a server says about a search, beside the records that were asked for
+        kind, fhir_id = identity(document)
+        if kind in DIRECTORY_TYPES:
+            addresses.directory.add(document)
+    except Unreadable as unreadable:
+        yield Refused(name, number, unreadable.reason, unreadable.detail, raw)
+    except (AttributeError, TypeError):
+        yield Refused(name, number, Reason.WRONG_SHAPE, "an element has not the shape that FHIR R4 gives it", raw)
+    else:
+        text = compact(localised, document) if b"\n" in localised else localised
+        yield Arrived(name, number, text, document, kind, fhir_id, classes, addresses)
+
+
+ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+
+
+def plain_slashes(raw: bytes) -> bytes:
+    """`raw` with "/" for "\\/": some writers escape it, and references should read the same everywhere."""
+    if b"\\/" not in raw:
+        return raw
+    return ESCAPED.sub(lambda match: b"/" if match[1] == b"/" else match[0], raw)
+
+
+MAX_BUNDLES = 3
+WHITE = b" \t\r\n"
+SPACE_OUTSIDE = re.compile(b"(" + STRING_TOKEN.pattern + rb")|\s+", re.DOTALL)
+
+
+def compact(raw: bytes, document: dict[str, Any]) -> bytes:
+    """`raw` without the white space between its tokens, on one line: the same resource is the same text.
+
+    Writing the document back is ten times as fast as walking the text, and the same wherever it gives the same
+    characters; it does not where a number has digits that a float forgets ("1.50").
+    """
+    written = orjson.dumps(document)
+    if written.translate(None, WHITE) == raw.translate(None, WHITE):
+        return written
+    return SPACE_OUTSIDE.sub(rb"\1", raw)
+
+
+# ---------------------------------------------------------------- Bundles
+
+READING = {"GET", "HEAD"}
+
+
+def expand(
+    bundle: Bundle, name: str, addresses: Addresses, outer: frozenset[str] = NO_CLASSES, depth: int = 0, *,
+    first_number: int = 1,
+) -> Iterator[Outcome]:  # fmt: skip
+    """The resources in a Bundle, with its own labels on each of them."""
+    try:
+        meta = orjson.loads(bundle.slice(bundle.parts.get(b"meta")) or b"{}")
+        classes = outer | labels.classes_of_labels(meta.get("security"))
+    except (orjson.JSONDecodeError, AttributeError):
+        classes = outer | {labels.SensitiveClass.UNKNOWN}
+    within = addresses.within(addresses_of_entries(bundle))
+    number = first_number
+    for number, entry in enumerate(bundle.entries, first_number):
+        yield from receive_entry(bundle, entry, name, number, within, frozenset(classes), depth)
+    if bundle.broken is not None:
+        rest = bundle.text[bundle.broken :]
+        detail = f"the Bundle breaks off in or after entry {len(bundle.entries) + 1}"
+        yield Refused(name, number + 1, Reason.BROKEN_JSON, detail, rest[:MAX_BYTES])
+
+
+def addresses_of_entries(bundle: Bundle) -> dict[str, str]:
+    """fullUrl -> Type/id of the entries, for references between them, forward ones included."""
+    found = {}
+    for entry in bundle.entries:
+        url = text_part(bundle, entry, b"fullUrl")
+        document = object_in(bundle.slice(entry.parts.get(b"resource"))) if url else None
+        if document and (fhir_id := document.get("id") or id_in(url)):
+            found[url] = f"{document.get('resourceType')}/{fhir_id}"
+    return found
+
+
+def text_part(bundle: Bundle, entry: Entry, part: bytes) -> str:
+    try:
+        value = orjson.loads(bundle.slice(entry.parts.get(part)) or b'""')
+    except orjson.JSONDecodeError:
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+def id_in(url: str) -> str:
+    """The id that an entry without one has by its address: a transaction may leave it to `fullUrl`."""
+    fhir_id = url.removeprefix("urn:uuid:") if url.startswith("urn:uuid:") else url.rsplit("/", 1)[-1]
+    return fhir_id if FHIR_ID.fullmatch(fhir_id) else ""
+
+
+def receive_entry(
+    bundle: Bundle, entry: Entry, name: str, number: int, addresses: Addresses, classes: frozenset[str], depth: int
+) -> Iterator[Outcome]:
+    raw = bundle.slice(entry.parts.get(b"resource"))
+    request = object_in(bundle.slice(entry.parts.get(b"request"))) or {}
+    method, url = request.get("method"), request.get("url")
+    if method == "DELETE" and isinstance(url, str) and (target := literal(url)):
+        yield Deleted(target)
+    elif method in ("DELETE", "PATCH"):
+        detail = f"a {method} of this kind cannot be taken: send the resource as it is now"
+        yield Refused(name, number, Reason.UNSUPPORTED, detail, bundle.text[entry.start : entry.end])
+    elif raw and raw != b"null" and method not in READING:
+        yield from receive(with_id(raw, text_part(bundle, entry, b"fullUrl")), name, number, addresses, classes, depth)
+
+
+def with_id(raw: bytes, url: str) -> bytes:
+    """`raw`, with the id that `url` gives it when it has none of its own."""
+    if url and (document := object_in(raw)) and "id" not in document and (fhir_id := id_in(url)):
+        return raw.replace(b"{", b'{"id":"%s",' % fhir_id.encode(), 1)
+    return raw

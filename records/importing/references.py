@@ -1,0 +1,112 @@
+"""What a reference in a feed points at: every style in use, to `Type/id` within the source.
+
+Styles: `Type/id`, `Type/id/_history/n`, absolute URLs (the source's own base, or an entry of the same Bundle),
+`urn:uuid:…` (an entry of the same Bundle), conditional `Type?identifier=system|value`, `#contained`.
+
+References that nobody outside of the Bundle or the request could follow are rewritten in the text, as FHIR asks
+of every server that takes a transaction; nothing else in the text changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+IN_TEXT = re.compile(rb'("reference"\s*:\s*")((?:[^"\\]|\\.)*)(?=")', re.DOTALL)
+FOREIGN = re.compile(rb'"reference"\s*:\s*"(?:urn:|https?:|[A-Za-z]+\?)')
+LITERAL = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?identifier=([^&]*)")
+
+DIRECTORY_TYPES = frozenset({"Organization", "Practitioner", "PractitionerRole", "Location", "HealthcareService"})
+"""Few in every feed and named by nearly everything: their identifiers are kept in memory while an import runs."""
+
+
+def literal(reference: str) -> str | None:
+    """`Type/id` of a literal reference, without a version; None for every other style."""
+    match = LITERAL.fullmatch(reference)
+    return match[1] if match else None
+
+
+@dataclass
+class Directory:
+    """Which resource has which identifier, of the types in DIRECTORY_TYPES."""
+
+    targets: dict[tuple[str, str], str | None] = field(default_factory=dict)
+
+    def add(self, resource: dict[str, Any]) -> None:
+        kind, fhir_id = resource["resourceType"], resource["id"]
+        for identifier in resource.get("identifier") or ():
+            token = f"{identifier.get('system', '')}|{identifier.get('value', '')}"
+            known = self.targets.setdefault((kind, token), fhir_id)
+            if known != fhir_id:
+                self.targets[kind, token] = None  # two have it: a conditional reference must name exactly one
+
+    def find(self, reference: str) -> str | None:
+        """`Type/id` of a conditional reference, or None while there is no such resource, or several."""
+        key = conditional(reference)
+        fhir_id = self.targets.get(key) if key else None
+        return f"{key[0]}/{fhir_id}" if key and fhir_id else None
+
+
+def conditional(reference: str) -> tuple[str, str] | None:
+    """(type, "system|value") of a conditional reference by identifier; None for others."""
+    match = CONDITIONAL.fullmatch(reference)
+    return (match[1], unquote(match[2])) if match else None
+
+
+@dataclass
+class Addresses:
+    """How the references of one document are read: by its Bundle's entries, its source's base and directory."""
+
+    directory: Directory
+    bases: tuple[str, ...] = ()
+    entries: dict[str, str] = field(default_factory=dict)  # fullUrl: Type/id
+
+    def within(self, entries: dict[str, str]) -> Addresses:
+        """The same for the entries of a Bundle. Entries at `base/Type/id` say what the Bundle's own base is."""
+        bases = {url.removesuffix("/" + target) for url, target in entries.items() if url.endswith("/" + target)}
+        return Addresses(self.directory, (*self.bases, *bases), entries)
+
+    def find(self, reference: str) -> str | None:
+        """`Type/id` of a reference of any style but `#contained`; None when it points at nothing we know."""
+        if reference in self.entries:
+            return self.entries[reference]
+        for base in self.bases:
+            if reference.startswith(base + "/"):
+                return literal(reference[len(base) + 1 :])
+        return literal(reference) or self.directory.find(reference)
+
+    def localise(self, raw: bytes) -> bytes:
+        """`raw` with `Type/id` for every reference that needs its Bundle, the base or the directory to be read."""
+        if not FOREIGN.search(raw):
+            return raw
+        return IN_TEXT.sub(lambda match: rewritten(match, self.find), raw)
+
+
+def rewritten(match: re.Match[bytes], find: Callable[[str], str | None]) -> bytes:
+    """The matched part of the text, with the reference in it as `find` knows it or as it was."""
+    reference = text_of(match[2])
+    target = find(reference)
+    if target is None or reference.startswith(target):  # the second: it is `Type/id` or a version of it already
+        return match[0]
+    return match[1] + target.encode()
+
+
+def text_of(escaped: bytes) -> str:
+    """The inside of a JSON string as text; empty for what is no JSON string."""
+    if b"\\" not in escaped:
+        return escaped.decode(errors="replace")
+    try:
+        return orjson.loads(b'"' + escaped + b'"')
+    except orjson.JSONDecodeError:
+        return ""
+
+
+def in_text(raw: bytes) -> Iterable[str]:
+    """Every reference in the text of a resource."""
+    return (text_of(match[2]) for match in IN_TEXT.finditer(raw))

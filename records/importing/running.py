@@ -1,0 +1,275 @@
+"""One import from its files to its end: read in one thread, write in another, then settle what had to wait."""
+
+from __future__ import annotations
+
+import gc
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models.functions import Coalesce, Greatest, Now
+from django.utils import timezone
+
+from clinicportal import audit
+from records import caseloads, tokens
+from records.importing.extraction import Extraction
+from records.importing.parsing import Unreadable
+from records.importing.reading import Arrived, Deleted, File, Outcome, Refused, find_files, object_in, read, receive
+from records.importing.references import DIRECTORY_TYPES, Addresses, Directory, conditional, literal
+from records.importing.storing import Batch, Store, only_import_of
+from records.models import Awaited, Import, Patient, PatientToken, Resource, Source
+from records.settling import adopt_binaries, settle_source
+from records.times import start_of
+
+ROWS, BYTES = 5_000, 8 * 2**20
+"""Of one batch, that is of one transaction, whichever is reached first. Up to three are in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an import is. One comes with each batch, and one when a file is done."""
+
+    file: str
+    resources: int
+    """Read so far, of all files."""
+    fraction: float
+    """Of the bytes of all files."""
+    seconds: float
+    file_done: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an import did, beyond the counts on `run`."""
+
+    run: Import
+    files: int
+    others: list[str]
+    """Files without FHIR in them."""
+    seconds: float
+    awaiting: int
+    """Resources that name somebody or something that has not arrived."""
+    memberships: caseloads.Changes
+
+
+def import_files(
+    source: Source,
+    paths: list[Path],
+    *,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    using: str = DEFAULT_DB_ALIAS,
+) -> Result:
+    """Bring the FHIR resources in `paths` (files and folders) into `source`. Doing it again changes nothing.
+
+    Raises storing.AlreadyRunning. Needs the worker's role at `using`.
+    """
+    started, started_at = time.monotonic(), timezone.now()
+    files, others = find_files(paths)
+    manifest = manifest_in(paths)
+    with only_import_of(source, using=using), rare_garbage_collections():
+        run = Import.objects.using(using).create(source=source)
+        store = Store(source, run, using=using)
+        reading = Reading(source, files, load_directory(source, using=using), base_in(manifest))
+        for batch, progress in in_background(reading.batches()):
+            if batch:
+                store.write(batch)
+            on_progress(progress)
+        look_again(source, store, reading, using=using)
+        adopt_binaries(source.pk, using=using)
+        settle_source(source.pk, using=using)
+        memberships = caseloads.refresh(source, using=using)
+        finish(run, start_of(manifest.get("transactionTime")) or started_at, using=using)
+    awaiting = Awaited.objects.using(using).filter(resource__source=source).values("resource").distinct().count()
+    return Result(run, len(files), others, time.monotonic() - started, awaiting, memberships)
+
+
+@contextmanager
+def rare_garbage_collections() -> Iterator[None]:
+    """Let Python look for cycles rarely: parsed documents have none, and looking is a fifth of an import's work."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def finish(run: Import, up_to: Any, *, using: str) -> None:
+    """Write down that the run ended, how current the source is now, and the event."""
+    Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now())
+    known = Coalesce("imported_up_to", up_to)
+    Source.objects.using(using).filter(pk=run.source_id).update(imported_up_to=Greatest(known, up_to))
+    run.refresh_from_db(using=using)
+    counts = {name: getattr(run, name) for name in COUNTS}
+    audit.record(audit.Type.IMPORTED, run, detail={"source": run.source.name, **counts})
+
+
+COUNTS = ("read", "created", "changed", "unchanged", "older", "rejected")
+
+
+def manifest_in(paths: list[Path]) -> dict[str, Any]:
+    """The manifest of a bulk export, when one lies beside its files: it says how current they are."""
+    for path in paths:
+        manifest = path / "manifest.json"
+        if manifest.is_file():
+            return object_in(manifest.read_bytes()) or {}
+    return {}
+
+
+def base_in(manifest: dict[str, Any]) -> str:
+    """The address of the server that made a bulk export, from the request that asked for it; empty if unknown."""
+    request = manifest.get("request")
+    if not isinstance(request, str) or "/$export" not in request:
+        return ""
+    base = request.split("/$export")[0].removesuffix("/Patient")
+    return base.rsplit("/Group/", 1)[0]
+
+
+# ---------------------------------------------------------------- reading
+
+
+class Reading:
+    """The files of one import, as batches to write. Runs in a thread of its own and never asks the database."""
+
+    def __init__(self, source: Source, files: list[File], directory: Directory, base: str = "") -> None:
+        self.files = files
+        self.addresses = Addresses(directory, tuple(one.rstrip("/") for one in (source.base, base) if one))
+        self.extraction = Extraction(source.pk, source.mrn_system)
+        self.total = sum(file.size for file in files) or 1
+        self.done = self.position = self.resources = 0
+        self.started = time.monotonic()
+
+    def batches(self) -> Iterator[tuple[Batch | None, Progress]]:
+        """What to write, and how far that is; no batch when a file ends with little in hand."""
+        batch = Batch()
+        for file in self.files:
+            for outcome in read(file, self.addresses, self.move_to):
+                if not self.put(outcome, batch):
+                    yield batch, self.progress(file)
+                    batch = Batch()
+                    self.put(outcome, batch)
+                if len(batch.taken) >= ROWS or batch.size >= BYTES:
+                    yield batch, self.progress(file)
+                    batch = Batch()
+            self.done += file.size
+            self.position = 0
+            yield None, self.progress(file, file_done=True)
+        if self.files:
+            yield batch, self.progress(self.files[-1])
+
+    def put(self, outcome: Outcome, batch: Batch) -> bool:
+        """Whether `batch` had room for what was read."""
+        if isinstance(outcome, Deleted):
+            batch.deleted.append(outcome.target)
+            return True
+        if isinstance(outcome, Arrived):
+            try:
+                fitted = batch.add(self.extraction.take(outcome))
+                self.resources += fitted
+                return fitted
+            except Unreadable as unreadable:
+                outcome = Refused(outcome.file, outcome.number, unreadable.reason, unreadable.detail, outcome.raw)
+        batch.refuse(outcome)
+        return True
+
+    def move_to(self, position: int) -> None:
+        self.position = position
+
+    def progress(self, file: File, *, file_done: bool = False) -> Progress:
+        fraction = min((self.done + self.position) / self.total, 1.0)
+        return Progress(file.name, self.resources, fraction, time.monotonic() - self.started, file_done)
+
+
+Item = TypeVar("Item")
+
+
+def in_background(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, made in another thread while the caller works on the one before."""
+    ready: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=1)
+    given_up = threading.Event()
+
+    def make() -> None:
+        last: BaseException | None = None
+        try:
+            for item in items:
+                if not put(item):
+                    return
+        except BaseException as error:
+            last = error
+        put(last)
+
+    def put(item: Item | BaseException | None) -> bool:
+        while not given_up.is_set():
+            try:
+                ready.put(item, timeout=0.5)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    threading.Thread(target=make, name="import: reading", daemon=True).start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        given_up.set()
+
+
+# ---------------------------------------------------------------- what had to wait
+
+
+def load_directory(source: Source, types: Iterable[str] = DIRECTORY_TYPES, *, using: str) -> Directory:
+    """Who has which identifier, of what earlier imports brought."""
+    directory = Directory()
+    rows = Resource.objects.using(using).filter(source=source, type__in=types, tombstoned_at=None)
+    for raw in rows.values_list("raw", flat=True).iterator(2_000):
+        directory.add(orjson.loads(raw))
+    return directory
+
+
+def look_again(source: Source, store: Store, reading: Reading, *, using: str) -> None:
+    """Take resources apart once more whose patients or conditional references have arrived after them."""
+    awaited = Awaited.objects.using(using).filter(resource__source=source)
+    references = set(awaited.values_list("reference", flat=True).distinct())
+    arrived = arrived_of(source, references, reading.addresses.directory, store, using=using)
+    waiting = list(awaited.filter(reference__in=arrived).values_list("resource", flat=True).distinct())
+    for start in range(0, len(waiting), 1_000):
+        batch = Batch(refresh=True)
+        rows = Resource.objects.using(using).filter(pk__in=waiting[start : start + 1_000])
+        for type, raw in rows.values_list("type", "raw"):
+            for outcome in receive(raw.encode(), type, 0, reading.addresses):
+                reading.put(outcome, batch)
+        batch.refused.clear()  # nothing new was sent, so nothing can be refused
+        store.write(batch)
+
+
+def arrived_of(source: Source, references: set[str], directory: Directory, store: Store, *, using: str) -> list[str]:
+    """Those of `references` that point at something here now; conditional ones are added to `directory`."""
+    by_id = {store.id_of(one): one for one in references if literal(one)}
+    here = Patient.objects.using(using).filter(pk__in=by_id)
+    conditionals = {one: key for one in references if (key := conditional(one))}
+    patients = [key for key in conditionals.values() if key[0] == "Patient"]
+    directory.targets.update(find_patients(source, patients, using=using))
+    if others := {kind for kind, _ in conditionals.values()} - DIRECTORY_TYPES - {"Patient"}:
+        directory.targets.update(load_directory(source, others, using=using).targets)
+    return [*(by_id[str(pk)] for pk in here.values_list("pk", flat=True)), *filter(directory.find, conditionals)]
+
+
+def find_patients(source: Source, keys: list[tuple[str, str]], *, using: str) -> dict[tuple[str, str], str | None]:
+    """The ids at source of the patients with these identifiers; None where several have one."""
+    by_token = {tokens.identifier_in_system(*key[1].split("|", 1)): key for key in keys if "|" in key[1]}
+    rows = PatientToken.objects.using(using).filter(token__in=by_token, patient__source=source)
+    found: dict[tuple[str, str], str | None] = {}
+    for token, fhir_id in rows.values_list("token", "patient__fhir_id"):
+        key = by_token[token]
+        found[key] = fhir_id if key not in found else None
+    return found

@@ -1,0 +1,384 @@
+"""Batches of resources to the database: one transaction each, so a run that was killed has lost one batch at most.
+
+COPY into a temporary table, then one INSERT or UPDATE for all (COPY straight into a table is refused where row-level
+security holds). What is already there word for word is found by digest before anything is sent, and costs no write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connections, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from records import caseloads, consents, links
+from records.ids import texts_of_ids
+from records.importing.extraction import Row, Taken, as_array
+from records.importing.reading import Refused
+from records.models import (
+    AlsoAbout,
+    Awaited,
+    Import,
+    Patient,
+    PatientLink,
+    PatientToken,
+    Rejection,
+    Resource,
+    SensitiveClass,
+    Source,
+)
+from records.settling import settle, unsettle
+
+COLUMNS = (*Row._fields, "classes", "settled", "known", "refresh")
+
+STAGING = """
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
+    id uuid, type varchar, fhir_id varchar, patient_id uuid, section varchar, code varchar, label varchar,
+    time timestamptz, status varchar, encounter_id uuid, own_classes varchar[], holds uuid[], version_id varchar,
+    last_updated timestamptz, digest bytea, raw text, classes varchar[], settled boolean, known boolean, refresh boolean
+) ON COMMIT DELETE ROWS
+"""
+
+KNOWN = """
+SELECT id::text, CASE WHEN tombstoned_at IS NULL THEN digest END, version_id, last_updated
+FROM records_resource WHERE id = ANY (%s::uuid[])
+"""
+
+INSERT = """
+INSERT INTO records_resource (
+    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, encounter_id,
+    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw)
+SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, encounter_id,
+       classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw
+FROM incoming WHERE NOT known
+"""
+
+KEEP_VERSIONS = """
+INSERT INTO records_resourceversion (
+    resource_id, number, version_id, last_updated, status, classes, raw, received_at)
+SELECT o.id, o.number, o.version_id, o.last_updated, o.status, o.classes, o.raw, o.received_at
+FROM incoming i JOIN records_resource o ON o.id = i.id
+WHERE i.known AND NOT i.refresh AND o.raw <> i.raw
+"""
+
+UPDATE = """
+UPDATE records_resource o SET
+    facility_id = %(facility)s, patient_id = i.patient_id, section = i.section, code = i.code, label = i.label,
+    time = i.time, status = i.status, encounter_id = i.encounter_id, classes = i.classes,
+    -- labels of a Bundle around it are not in the text that is read again
+    own_classes = CASE WHEN i.refresh THEN ARRAY(
+        SELECT DISTINCT class FROM unnest(o.own_classes || i.own_classes) AS both_of (class)) ELSE i.own_classes END,
+    holds = i.holds, settled = false, version_id = i.version_id, last_updated = i.last_updated, raw = i.raw,
+    digest = i.digest,
+    number = o.number + (NOT i.refresh AND o.raw <> i.raw)::int,
+    received_at = CASE WHEN NOT i.refresh AND o.raw <> i.raw THEN statement_timestamp() ELSE o.received_at END,
+    tombstoned_at = CASE WHEN i.refresh THEN o.tombstoned_at END
+FROM incoming i WHERE i.known AND o.id = i.id
+"""
+
+
+class Known(NamedTuple):
+    """What is stored of a resource already."""
+
+    digest: bytes | None
+    """None for what its source deleted: it comes back."""
+    version_id: str
+    last_updated: datetime | None
+
+
+@dataclass
+class Batch:
+    """As many resources as go in one transaction."""
+
+    taken: dict[str, Taken] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    repeated: int = 0
+    """Resources that came again in the same batch, word for word."""
+    older: int = 0
+    size: int = 0
+    refresh: bool = False
+    """Whether this is no news from the source: columns are brought up to date, and no version is made."""
+
+    def add(self, taken: Taken) -> bool:
+        """Whether there was room: not for another version of a resource that is in already."""
+        known = self.taken.get(taken.row.id)
+        if known is None:
+            self.taken[taken.row.id] = taken
+            self.size += len(taken.row.raw)
+        elif known.row.digest == taken.row.digest:
+            self.repeated += 1
+        else:
+            return False
+        return True
+
+    def refuse(self, refused: Refused) -> None:
+        self.refused.append(refused)
+        self.size += len(refused.raw)
+
+
+class AlreadyRunning(Exception):
+    """Another import of the same source is under way."""
+
+
+@contextmanager
+def only_import_of(source: Source, *, using: str) -> Iterator[None]:
+    """Hold the lock that lets one importer at a time write a source. Raises AlreadyRunning."""
+    key = int.from_bytes(source.pk.bytes[:8], signed=True)
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        if not cursor.fetchone()[0]:
+            raise AlreadyRunning(f"Another import of “{source.name}” is running: wait until it has ended")
+    try:
+        yield
+    finally:
+        with connections[using].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+@dataclass
+class Ready:
+    """A resource with what the database said about it: which of the patients it names are here."""
+
+    taken: Taken
+    patient_id: str | None
+    others: list[str]
+    awaits: frozenset[str]
+    classes: set[str]
+    settled: bool
+
+    @property
+    def row(self) -> Row:
+        return self.taken.row
+
+    def values(self, *, known: bool, refresh: bool) -> tuple[Any, ...]:
+        row = self.row if self.patient_id == self.row.patient_id else self.row._replace(patient_id=self.patient_id)
+        return (*row, as_array(self.classes), self.settled, known, refresh)
+
+
+class Store:
+    """Writes batches of one import. Nobody else writes this source meanwhile (`only_import_of`)."""
+
+    def __init__(self, source: Source, run: Import, *, using: str) -> None:
+        self.source, self.run, self.using = source, run, using
+        self.id_of = texts_of_ids(source.pk)
+        with self.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('pg_temp.incoming')")
+            if cursor.fetchone()[0] is None:
+                cursor.execute("SET temp_buffers = '64MB'")  # a batch stays in memory
+                cursor.execute(STAGING)
+
+    def cursor(self) -> Any:
+        return connections[self.using].cursor()
+
+    def write(self, batch: Batch) -> None:
+        """Store the batch and count it on the import, or nothing of it."""
+        with transaction.atomic(using=self.using):
+            known = self.known(list(batch.taken))
+            fresh = [taken for taken in batch.taken.values() if self.is_fresh(taken, known, batch)]
+            self.write_patients([taken for taken in fresh if taken.patient])
+            ready = self.meet_patients(fresh, known)
+            changed = self.write_resources(ready, known, refresh=batch.refresh)
+            self.write_patients_named(ready, known)
+            self.settle(ready, known)
+            self.write_links([one for one in ready if one.taken.patient], known)
+            self.write_opt_outs([one for one in ready if one.taken.consent is not None])
+            self.delete(batch.deleted)
+            self.reject(batch.refused)
+            if not batch.refresh:
+                self.count(batch, created=sum(one.row.id not in known for one in ready), changed=changed)
+
+    # ------------------------------------------------------------ what is new
+
+    def known(self, ids: list[str]) -> dict[str, Known]:
+        with self.cursor() as cursor:
+            cursor.execute(KNOWN, ["{" + ",".join(ids) + "}"])
+            return {id: Known(digest, *rest) for id, digest, *rest in cursor.fetchall()}
+
+    def is_fresh(self, taken: Taken, known: dict[str, Known], batch: Batch) -> bool:
+        """Whether this resource has anything to write: it is new, changed, back again, or looked at anew."""
+        was = known.get(taken.row.id)
+        if was is None or batch.refresh:
+            return True
+        if was.digest == taken.row.digest:
+            return False
+        if is_older(taken.row, was):
+            batch.older += 1
+            return False
+        return True
+
+    # ------------------------------------------------------------ patients
+
+    def write_patients(self, patients: list[Taken]) -> None:
+        """Columns and tokens. `classes` of a patient who is known follow in `write_links`, united with others'."""
+        Patient.objects.using(self.using).bulk_create(
+            [taken.patient for taken in patients if taken.patient],
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=PATIENT_COLUMNS,
+        )
+        ids = [taken.row.id for taken in patients]
+        pairs = {(taken.row.id, token) for taken in patients for token in taken.tokens}
+        rows = PatientToken.objects.using(self.using)
+        theirs = rows.filter(patient_id__in=ids).values_list("patient_id", "token")
+        standing = {(str(patient_id), token) for patient_id, token in theirs}
+        for patient_id, token in standing - pairs:
+            rows.filter(patient_id=patient_id, token=token).delete()
+        rows.bulk_create([PatientToken(patient_id=id, token=token) for id, token in sorted(pairs - standing)])
+
+    def meet_patients(self, fresh: list[Taken], known: dict[str, Known]) -> list[Ready]:
+        """Find out which of the patients that these resources name are here, and what labels they have."""
+        ids = {taken.row.patient_id for taken in fresh if taken.row.patient_id}
+        ids |= {self.id_of(target) for taken in fresh for target in taken.further()}
+        here = Patient.objects.using(self.using).filter(pk__in=ids)
+        classes = {str(id): labels for id, labels in here.values_list("pk", "classes")}
+        return [self.meet(taken, classes, taken.row.id in known) for taken in fresh]
+
+    def meet(self, taken: Taken, classes: dict[str, list[str]], known: bool) -> Ready:
+        missing = {target for target in taken.further() if self.id_of(target) not in classes}
+        patient_id = taken.row.patient_id
+        if taken.about and patient_id not in classes:
+            missing.add(taken.about)
+            patient_id = None
+        awaits = taken.awaits | missing
+        settled = not known and taken.row.holds == "{}"
+        labels = {*from_array(taken.row.own_classes), *(classes[patient_id] if patient_id else ())}
+        if not settled or (taken.patient is None and any(one.startswith("Patient") for one in awaits)):
+            labels.add(SensitiveClass.UNKNOWN)
+        others = [self.id_of(target) for target in taken.others - missing]
+        return Ready(taken, patient_id, others, awaits, labels, settled)
+
+    # ------------------------------------------------------------ resources
+
+    def write_resources(self, ready: list[Ready], known: dict[str, Known], *, refresh: bool) -> int:
+        """Return how many have a new version; others were new, or read with other eyes only."""
+        if not ready:
+            return 0
+        changed = 0
+        parameters = {"source": self.source.pk, "facility": self.source.facility_id}
+        with self.cursor() as cursor:
+            with cursor.copy(f"COPY incoming ({', '.join(COLUMNS)}) FROM STDIN") as copy:
+                for one in ready:
+                    copy.write_row(one.values(known=one.row.id in known, refresh=refresh))
+            if any(one.row.id in known for one in ready):
+                cursor.execute(KEEP_VERSIONS)
+                changed = cursor.rowcount
+                cursor.execute(UPDATE, parameters)
+            cursor.execute(INSERT, parameters)
+            cursor.execute("TRUNCATE incoming")
+        return changed
+
+    def write_patients_named(self, ready: list[Ready], known: dict[str, Known]) -> None:
+        """Further patients whom resources are about, and what is not here yet."""
+        ids = [one.row.id for one in ready if one.row.id in known]
+        for model in (AlsoAbout, Awaited):
+            if ids:
+                model.objects.using(self.using).filter(resource_id__in=ids).delete()
+        AlsoAbout.objects.using(self.using).bulk_create(
+            [AlsoAbout(resource_id=one.row.id, patient_id=other) for one in ready for other in one.others]
+        )
+        Awaited.objects.using(self.using).bulk_create(
+            [Awaited(resource_id=one.row.id, reference=reference) for one in ready for reference in one.awaits]
+        )
+
+    def settle(self, ready: list[Ready], known: dict[str, Known]) -> None:
+        """Labels of what is new or changed go up to all that holds it; what is complete can be seen."""
+        labelled = [one.row.id for one in ready if one.row.id in known or one.row.own_classes != "{}"]
+        containers = unsettle(labelled, themselves=False, using=self.using)
+        incomplete = [one.row.id for one in ready if not one.settled]
+        settle([*incomplete, *containers], final=False, using=self.using)
+
+    # ------------------------------------------------------------ what follows from them
+
+    def write_links(self, patients: list[Ready], known: dict[str, Known]) -> None:
+        for one in patients:
+            if one.taken.links or one.row.id in known:
+                self.write_links_of(one)
+        links.unite([one.row.id for one in patients if one.row.id in known], using=self.using)
+
+    def write_links_of(self, one: Ready) -> None:
+        """Make the links that rest on this Patient those that it says now."""
+        evidence = f"Patient/{one.row.fhir_id}"
+        wanted = {}
+        for kind, target in one.taken.links:
+            other = self.id_of(target)
+            if target not in one.awaits and other != one.row.id:
+                pair = (other, one.row.id) if kind == "replaces" else (one.row.id, other)
+                wanted[pair] = LINKS.get(kind, PatientLink.Kind.SEE_ALSO)
+        standing = PatientLink.objects.using(self.using).filter(evidence=evidence, undone_at=None)
+        for made in standing.filter(patient__source=self.source):
+            if wanted.get((str(made.patient_id), str(made.other_id))) != made.kind:
+                links.undo(made, using=self.using)
+        for (patient_id, other_id), kind in wanted.items():
+            links.link(UUID(patient_id), UUID(other_id), kind=kind, evidence=evidence, using=self.using)
+
+    def write_opt_outs(self, ready: list[Ready]) -> None:
+        if not ready:
+            return
+        partners = caseloads.partners_in(self.source, using=self.using)
+        for one in ready:
+            if one.patient_id and one.taken.consent is not None:
+                refusals = consents.refusals(one.taken.consent, partners)
+                consents.apply(UUID(one.patient_id), f"Consent/{one.row.fhir_id}", refusals, using=self.using)
+
+    def delete(self, targets: list[str]) -> None:
+        """What the source no longer has becomes a tombstone; it is never erased."""
+        ids = [self.id_of(target) for target in targets]
+        gone = Resource.objects.using(self.using).filter(pk__in=ids, tombstoned_at=None)
+        for patient_id, fhir_id in gone.filter(type="Consent").values_list("patient_id", "fhir_id"):
+            if patient_id:
+                consents.apply(patient_id, f"Consent/{fhir_id}", [], using=self.using)
+        gone.update(tombstoned_at=Now())
+
+    def reject(self, refused: Iterable[Refused]) -> None:
+        Rejection.objects.using(self.using).bulk_create(
+            [
+                Rejection(
+                    imported=self.run, file=one.file[-500:], line=one.number, reason=one.reason,
+                    detail=one.detail[:300], raw=one.raw,
+                )
+                for one in refused
+            ],
+            batch_size=100,
+        )  # fmt: skip
+
+    def count(self, batch: Batch, *, created: int, changed: int) -> None:
+        resources = len(batch.taken) + batch.repeated
+        counts = {
+            "read": resources + len(batch.refused),
+            "created": created,
+            "changed": changed,
+            "unchanged": resources - created - changed - batch.older,
+            "older": batch.older,
+            "rejected": len(batch.refused),
+        }
+        Import.objects.using(self.using).filter(pk=self.run.pk).update(
+            **{name: F(name) + number for name, number in counts.items()}
+        )
+
+
+PATIENT_COLUMNS = [
+    "active", "family", "given", "title", "sort_name", "birth_date", "gender", "deceased", "deceased_date", "mrn",
+]  # fmt: skip
+LINKS = {"replaced-by": PatientLink.Kind.REPLACED_BY, "replaces": PatientLink.Kind.REPLACED_BY}
+NUMBER = re.compile(r"\d{1,18}")
+
+
+def is_older(row: Row, was: Known) -> bool:
+    """Whether what arrives is of an earlier time than what is there: by lastUpdated, else by a counting versionId."""
+    if row.last_updated and was.last_updated and row.last_updated != was.last_updated:
+        return row.last_updated < was.last_updated
+    if NUMBER.fullmatch(row.version_id) and NUMBER.fullmatch(was.version_id):
+        return int(row.version_id) < int(was.version_id)
+    return False
+
+
+def from_array(array: str) -> list[str]:
+    return array[1:-1].split(",") if array != "{}" else []

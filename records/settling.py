@@ -1,0 +1,128 @@
+"""Labels that a resource takes over: from its patient, and from what it holds.
+
+A container (document, report, list, Provenance, a prescription of a labelled medicine) carries the labels of all
+it holds, however deep; every resource carries those of its patient. `Resource.classes` is that sum. While it is
+not known to be complete the resource is unsettled: `classes` then has UNKNOWN, which no grant allows, so a record
+is never seen too early and a killed import leaves nothing open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+UNSETTLE = """
+WITH RECURSIVE up (id) AS (
+    SELECT unnest(%(ids)s::uuid[])
+  UNION
+    SELECT c.id FROM up JOIN records_resource c ON c.holds @> ARRAY[up.id] AND NOT c.holds = '{}'
+)
+UPDATE records_resource SET
+    settled = false,
+    classes = CASE WHEN 'unknown' = ANY (classes) THEN classes ELSE classes || 'unknown'::varchar END
+WHERE id IN (SELECT id FROM up) AND settled AND (%(themselves)s OR id <> ALL (%(ids)s::uuid[]))
+RETURNING id
+"""
+
+SETTLE = """
+WITH RECURSIVE target AS MATERIALIZED (
+    SELECT id, patient_id, type, holds FROM records_resource WHERE NOT settled AND {which}
+), inside (container, id) AS (
+    SELECT t.id, h.id FROM target t CROSS JOIN LATERAL unnest(t.holds) AS h (id)
+  UNION
+    SELECT i.container, h.id FROM inside i
+    JOIN records_resource r ON r.id = i.id CROSS JOIN LATERAL unnest(r.holds) AS h (id)
+), found AS (
+    SELECT i.container, bool_and(r.id IS NOT NULL) AS complete,
+           array_agg(DISTINCT held.class) FILTER (WHERE held.class IS NOT NULL) AS classes,
+           -- a prescription that only points at its medicine is listed under the medicine's name
+           max(r.label) FILTER (WHERE r.type = 'Medication') AS label,
+           max(r.code) FILTER (WHERE r.type = 'Medication') AS code
+    FROM inside i
+    LEFT JOIN records_resource r ON r.id = i.id
+    LEFT JOIN records_patient p ON p.id = r.patient_id
+    LEFT JOIN LATERAL unnest(r.own_classes || p.classes || CASE WHEN EXISTS (
+        SELECT 1 FROM records_awaited a WHERE a.resource_id = r.id AND a.reference LIKE 'Patient%%'
+    ) AND r.type <> 'Patient' THEN ARRAY['unknown']::varchar[] END) AS held (class) ON true
+    GROUP BY i.container
+)
+UPDATE records_resource c SET
+    settled = true,
+    label = CASE WHEN c.label = '' THEN coalesce(f.label, '') ELSE c.label END,
+    code = CASE WHEN c.code = '' THEN coalesce(f.code, '') ELSE c.code END,
+    classes = ARRAY(
+        SELECT DISTINCT class FROM unnest(c.own_classes || p.classes || f.classes || CASE WHEN EXISTS (
+            -- about somebody whom we do not know yet, so we cannot know whether they may be seen
+            SELECT 1 FROM records_awaited a WHERE a.resource_id = c.id AND a.reference LIKE 'Patient%%'
+        ) AND c.type <> 'Patient' THEN ARRAY['unknown']::varchar[] END) AS of_all (class) ORDER BY class)
+FROM target t
+LEFT JOIN found f ON f.container = t.id
+LEFT JOIN records_patient p ON p.id = t.patient_id
+WHERE c.id = t.id AND (%(final)s OR coalesce(f.complete, true))
+"""
+
+
+def unsettle(
+    resource_ids: Iterable[UUID | str], *, themselves: bool = True, using: str = DEFAULT_DB_ALIAS
+) -> list[UUID]:
+    """Hide all that hold these resources, and these `themselves`, until `settle`; return which those are."""
+    ids = [str(one) for one in resource_ids]
+    if not ids:
+        return []
+    with connections[using].cursor() as cursor:
+        cursor.execute(UNSETTLE, {"ids": ids, "themselves": themselves})
+        return [id for (id,) in cursor.fetchall()]
+
+
+def unsettle_patients(patient_ids: Iterable[UUID | str], *, using: str = DEFAULT_DB_ALIAS) -> list[UUID]:
+    """The same for all resources of these patients."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT id FROM records_resource WHERE patient_id = ANY(%s)", [list(patient_ids)])
+        return unsettle([id for (id,) in cursor.fetchall()], using=using)
+
+
+def settle(resource_ids: Iterable[UUID | str], *, final: bool = True, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Complete the labels of these resources; return of how many.
+
+    Unless `final`, one that holds something that is not here yet stays hidden.
+    """
+    ids = [str(one) for one in resource_ids]
+    return _settle("id = ANY(%(ids)s::uuid[])", {"ids": ids, "final": final}, using) if ids else 0
+
+
+def settle_source(source_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Complete the labels of all that is unsettled in a source, now that all it sends is here."""
+    return _settle("source_id = %(source)s", {"source": source_id, "final": True}, using)
+
+
+def _settle(which: str, parameters: dict[str, Any], using: str) -> int:
+    with connections[using].cursor() as cursor:
+        cursor.execute(SETTLE.replace("{which}", which), parameters)
+        return cursor.rowcount
+
+
+ADOPT = """
+UPDATE records_resource b SET
+    patient_id = d.patient_id, section = d.section, holds = d.ids, settled = false,
+    classes = CASE WHEN 'unknown' = ANY (b.classes) THEN b.classes ELSE b.classes || 'unknown'::varchar END
+FROM (
+    SELECT b.id, min(c.patient_id::text)::uuid AS patient_id, min(c.section) AS section, array_agg(c.id) AS ids
+    FROM records_resource b JOIN records_resource c ON c.holds @> ARRAY[b.id] AND NOT c.holds = '{}'
+    WHERE b.source_id = %s AND b.type = 'Binary' AND b.patient_id IS NULL AND c.section IS NOT NULL
+    GROUP BY b.id HAVING count(DISTINCT c.patient_id) = 1 AND count(c.patient_id) = count(*)
+        AND count(DISTINCT c.section) = 1
+) d WHERE b.id = d.id
+"""
+
+
+def adopt_binaries(source_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Give a Binary, which says of nobody, the patient, section and labels of the document that it is the content of.
+
+    One that documents of several patients point at stays hidden.
+    """
+    with connections[using].cursor() as cursor:
+        cursor.execute(ADOPT, [source_id])
+        return cursor.rowcount

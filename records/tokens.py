@@ -1,0 +1,67 @@
+"""Folded words: how names, birth dates and identifiers are written down to be found again.
+
+A search folds what was typed with the same functions and compares with `PatientToken.token` by equality or
+by prefix (`>=` and `<`). Kinds of token, all in one column: a word of a name ("odonnell"), a birth date as
+precise as it is known ("1990-05"), an identifier's letters and digits ("9434765919"), and an identifier with
+its system ("https://fhir.nhs.uk/Id/nhs-number|9434765919").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+LENGTH = 100  # of PatientToken.token
+
+# Letters that Unicode does not decompose but people type without their strokes.
+STROKES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ħ": "h", "ı": "i"})
+APOSTROPHES = re.compile("['’ʼ‘`´]")
+BETWEEN_WORDS = re.compile(r"[\W_]+")
+BIRTH_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+
+
+def fold(text: str) -> str:
+    """`text` without case, marks and apostrophes: "O’Donnéll" and "odonnell" become the same."""
+    decomposed = unicodedata.normalize("NFKD", APOSTROPHES.sub("", text).casefold())
+    bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return unicodedata.normalize("NFC", bare.translate(STROKES))
+
+
+def words(text: str) -> list[str]:
+    """The folded words of a name, in their order: "Smith-Jones, Zoë" gives smith, jones, zoe."""
+    return [word[:LENGTH] for word in BETWEEN_WORDS.split(fold(text)) if word]
+
+
+def identifier(value: str) -> str:
+    """An identifier's letters and digits: "943 476 5919" and "943-476-5919" are one number."""
+    return "".join(letter for letter in fold(value) if letter.isalnum())[:LENGTH]
+
+
+def identifier_in_system(system: str, value: str) -> str:
+    """An identifier exactly as its issuer writes it, with the system; by digest when it is too long for the column."""
+    token = f"{system}|{value}"
+    return token if len(token) <= LENGTH else "sha256:" + hashlib.sha256(token.encode()).hexdigest()
+
+
+def of_patient(patient: dict[str, Any]) -> set[str]:
+    """Every token of a FHIR Patient: all names, also former ones, the birth date and all identifiers."""
+    tokens = {word for text in name_texts(patient) for word in words(text)}
+    birth_date = patient.get("birthDate")
+    if birth_date and BIRTH_DATE.fullmatch(birth_date):
+        tokens.add(birth_date)
+    for one in patient.get("identifier") or ():
+        if value := one.get("value"):
+            tokens.add(identifier(value))
+            tokens.add(identifier_in_system(one.get("system", ""), value))
+    tokens.discard("")
+    return tokens
+
+
+def name_texts(patient: dict[str, Any]) -> Iterator[str]:
+    for name in patient.get("name") or ():
+        yield name.get("family") or ""
+        yield name.get("text") or ""
+        yield from (given for given in name.get("given") or () if given)

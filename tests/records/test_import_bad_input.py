@@ -1,0 +1,225 @@
+"""Whatever a feed sends: what cannot be taken is kept with its reason and its bytes, and the rest goes on."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from records.importing import parsing, reading
+from records.importing.parsing import Reason
+from records.models import Patient, Rejection, Resource
+from tests.factories import WORKER
+from tests.records.feeds import about, bundle, counts, line, ndjson, observation, patient
+
+DEEP = b'{"resourceType":"Basic","id":"deep","extension":' + b"[" * 5000 + b"]" * 5000 + b"}"
+NESTED = b'{"resourceType":"Basic","id":"deep","a":' + b'{"a":' * 70 + b"1" + b"}" * 70 + b"}"
+HIDDEN = b'{"resourceType":"Basic","id":"x","a":' + b'["{",' * 70 + b"1" + b"]" * 70 + b"}"
+LABEL = b'{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"HIV"}]}'
+
+BAD_LINES = {
+    "broken": (b'{"resourceType":"Observation","id":"x"', Reason.BROKEN_JSON),
+    "no JSON at all": (b"Traceback (most recent call last):", Reason.BROKEN_JSON),
+    "two on one line": (b'{"resourceType":"Basic","id":"x"}{"resourceType":"Basic","id":"y"}', Reason.BROKEN_JSON),
+    "NaN": (b'{"resourceType":"Basic","id":"x","value":NaN}', Reason.BROKEN_JSON),
+    "infinity": (b'{"resourceType":"Basic","id":"x","value":1e999}', Reason.BROKEN_JSON),
+    "control character": (b'{"resourceType":"Basic","id":"x","text":"\x01"}', Reason.BROKEN_JSON),
+    "not UTF-8": (b'{"resourceType":"Basic","id":"x","text":"\xff"}', Reason.NOT_UTF8),
+    "surrogate in UTF-8": (b'{"resourceType":"Basic","id":"x","text":"\xed\xa0\x80"}', Reason.NOT_UTF8),
+    "lone surrogate": (b'{"resourceType":"Basic","id":"x","text":"\\ud800"}', Reason.BROKEN_JSON),
+    "null character": (b'{"resourceType":"Basic","id":"x","text":"a\\u0000b"}', Reason.NULL_CHARACTER),
+    "null after backslash": (b'{"resourceType":"Basic","id":"x","text":"\\\\\\u0000"}', Reason.NULL_CHARACTER),
+    "duplicate key": (b'{"resourceType":"Basic","id":"x","meta":' + LABEL + b',"meta":{}}', Reason.DUPLICATE_KEY),
+    "duplicate key by escape": (b'{"resourceType":"Basic","id":"x","meta":{},"m\\u0065ta":{}}', Reason.DUPLICATE_KEY),
+    "duplicate key inside": (b'{"resourceType":"Basic","id":"x","a":[{"b":1,"b":2}]}', Reason.DUPLICATE_KEY),
+    "huge depth": (DEEP, Reason.TOO_DEEP),
+    "depth": (NESTED, Reason.TOO_DEEP),
+    "depth behind brackets in strings": (HIDDEN, Reason.TOO_DEEP),
+    "an array": (b'["resourceType"]', Reason.NOT_A_RESOURCE),
+    "a number": (b"42", Reason.NOT_A_RESOURCE),
+    "no resourceType": (b'{"id":"x"}', Reason.NOT_A_RESOURCE),
+    "unknown type": (b'{"resourceType":"Spell","id":"x"}', Reason.UNKNOWN_TYPE),
+    "type of R5": (b'{"resourceType":"ActorDefinition","id":"x"}', Reason.UNKNOWN_TYPE),
+    "no id": (b'{"resourceType":"Basic"}', Reason.NO_ID),
+    "id too long": (b'{"resourceType":"Basic","id":"%s"}' % (b"x" * 65), Reason.BAD_ID),
+    "id with a path": (b'{"resourceType":"Basic","id":"../x"}', Reason.BAD_ID),
+    "id a number": (b'{"resourceType":"Basic","id":7}', Reason.BAD_ID),
+    "id with a line break": (b'{"resourceType":"Basic","id":"x\\n"}', Reason.BAD_ID),
+    "subject a text": (b'{"resourceType":"Observation","id":"x","subject":"Patient/p1"}', Reason.WRONG_SHAPE),
+    "meta a list": (b'{"resourceType":"Observation","id":"x","meta":[1]}', Reason.WRONG_SHAPE),
+    "category a number": (b'{"resourceType":"Observation","id":"x","category":7}', Reason.WRONG_SHAPE),
+    "name a text": (b'{"resourceType":"Patient","id":"x","name":"Alpha"}', Reason.WRONG_SHAPE),
+    "contained a text": (b'{"resourceType":"Basic","id":"x","contained":["HIV"]}', Reason.WRONG_SHAPE),
+    "identifier a number": (b'{"resourceType":"Organization","id":"x","identifier":[7]}', Reason.WRONG_SHAPE),
+}
+
+
+def test_each_bad_line_is_kept_with_its_reason_and_the_rest_goes_on(feed):
+    lines = [bad for bad, _ in BAD_LINES.values()]
+    feed.write("feed.ndjson", ndjson(patient(), *lines, observation()))
+    result = feed.run()
+    assert counts(result) == (2, 0, 0, 0, len(lines))
+    assert {f"{one.type}/{one.fhir_id}" for one in Resource.objects.using(WORKER).all()} == {
+        "Patient/p1",
+        "Observation/o1",
+    }
+    kept = list(Rejection.objects.using(WORKER).order_by("line"))
+    found = {name: one.reason for name, one in zip(BAD_LINES, kept, strict=True)}
+    assert found == {name: str(reason) for name, (_, reason) in BAD_LINES.items()}
+    assert [bytes(one.raw) for one in kept] == lines
+    assert [one.line for one in kept] == list(range(2, len(lines) + 2))
+
+
+def test_what_is_wrong_is_said_without_values_of_the_record(feed):
+    secret = "Geheimnis"
+    bad = [
+        b'{"resourceType":"Basic","id":"x","text":"%s' % secret.encode(),
+        b'{"resourceType":"%s","id":"x"}' % secret.encode(),
+        b'{"resourceType":"Basic","id":"%s!"}' % secret.encode(),
+        b'{"resourceType":"Observation","id":"x","subject":"%s"}' % secret.encode(),
+        b'{"resourceType":"Basic","id":"x","%s":1,"%s":2}' % (secret.encode(), secret.encode()),
+    ]
+    feed.send(patient(), *bad)
+    assert not [one.detail for one in Rejection.objects.using(WORKER).all() if secret in one.detail]
+
+
+def test_limits_are_those_of_one_resource(feed, monkeypatch):
+    monkeypatch.setattr(parsing, "MAX_BYTES", 2000)
+    monkeypatch.setattr(reading, "MAX_BYTES", 2000)
+    monkeypatch.setattr(reading, "KEPT", 100)
+    long = observation(note=[{"text": "x" * 3000}])
+    result = feed.send(patient(), long, observation("o2"))
+    assert counts(result) == (2, 0, 0, 0, 1)
+    rejected = Rejection.objects.using(WORKER).get()
+    assert (rejected.reason, rejected.line) == ("too-large", 2)
+    assert bytes(rejected.raw) == line(long)[:100]
+    result = feed.run(feed.write("b.json", bundle(patient(), long, observation("o3"))))
+    assert counts(result) == (1, 0, 1, 0, 1)
+
+
+def test_an_attachment_of_megabytes_is_no_problem(feed):
+    data = "QUJD" * 700_000
+    result = feed.send(patient(), about("DocumentReference", "d1", content=[{"attachment": {"data": data}}]))
+    assert counts(result)[0] == 2
+    assert data in feed.resource("DocumentReference/d1").raw
+
+
+def test_brackets_quotes_and_backslashes_in_texts_are_texts(feed):
+    odd = ['{\\"[', "}}]]", 'say \\"no\\"', "C:\\\\", "\\u007b", "line\\nbreak", "tab\\t\\u00e9\\ud83d\\ude00", "a\\/b"]
+    raw = b'{"resourceType":"Basic","id":"x","text":{"div":"%s"}}' % " ".join(odd).encode()
+    feed.write("a.ndjson", ndjson(patient(), raw))
+    feed.write("b.json", b'{"resourceType":"Bundle","entry":[{"resource":%s}\n]}' % raw.replace(b'"x"', b'"y"'))
+    assert counts(feed.run()) == (3, 0, 0, 0, 0)
+    wanted = json.loads(raw)["text"]
+    assert json.loads(feed.resource("Basic/x").raw)["text"] == wanted
+    assert json.loads(feed.resource("Basic/y").raw)["text"] == wanted
+
+
+def test_a_bundle_that_breaks_off_gives_what_came_before(feed):
+    whole = json.dumps(bundle(patient(), observation("o1"), observation("o2")), indent=1).encode()
+    feed.write("cut.json", whole[: whole.index(b'"o2"')])
+    result = feed.run()
+    assert counts(result) == (2, 0, 0, 0, 1)
+    rejected = Rejection.objects.using(WORKER).get()
+    assert (rejected.file, rejected.line, rejected.reason) == ("cut.json", 3, "broken-json")
+    assert b"Observation" in bytes(rejected.raw)
+
+
+def test_one_bad_entry_does_not_take_its_bundle_with_it(feed):
+    text = json.dumps(bundle(patient(), observation("o1"), observation("o2")), indent=1).encode()
+    feed.write("odd.json", text.replace(b'"id": "o1"', b'"id": o1'))
+    assert counts(feed.run()) == (2, 0, 0, 0, 1)
+
+
+def test_damaged_archives_give_what_can_be_read(feed):
+    packed = gzip.compress(
+        ndjson(patient(), *(observation(f"o{n}", note=[{"text": str(n) * 99}]) for n in range(9999)))
+    )
+    feed.write("a.ndjson", packed[: len(packed) // 2])
+    feed.write("b.ndjson", ndjson(observation("last")))
+    result = feed.run()
+    assert result.run.rejected >= 1
+    assert "broken-file" in Rejection.objects.using(WORKER).values_list("reason", flat=True)
+    assert feed.resource("Observation/last").patient_id == feed.patient().pk
+    assert result.run.created > 2
+
+
+def test_files_without_fhir_are_left_alone_and_named(feed):
+    feed.write("Patient.000.ndjson", ndjson(patient()))
+    feed.write("log.ndjson", ndjson({"eventId": "kickoff", "eventDetail": {"body": {"resourceType": "Patient"}}}))
+    feed.write("manifest.json", {"transactionTime": "2024-05-01T10:00:00Z", "output": []})
+    feed.write("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(100))
+    feed.write("empty.ndjson", b"")
+    feed.write("notes.txt", b"Nothing to see")
+    feed.write(".hidden.ndjson", ndjson(patient("hidden")))
+    result = feed.run()
+    assert result.others == ["empty.ndjson", "log.ndjson", "manifest.json", "notes.txt", "picture.png"]
+    assert (result.files, result.run.read) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("whatever", ndjson(patient(), observation())),
+        ("export.json", ndjson(patient(), observation())),
+        ("export.ndjson.gz", ndjson(patient(), observation())),
+        ("gzip-without-a-name", gzip.compress(ndjson(patient(), observation()))),
+        ("with-a-mark.ndjson", b"\xef\xbb\xbf" + ndjson(patient(), observation())),
+        ("windows.ndjson", ndjson(patient(), observation()).replace(b"\n", b"\r\n\r\n")),
+        ("without-a-last-line-break.ndjson", ndjson(patient(), observation()).strip()),
+        ("bundle.json", line(bundle(patient(), observation()))),
+        ("bundle.json.gz", line(bundle(patient(), observation()))),
+        ("bundles.ndjson", ndjson(bundle(patient()), bundle(observation()))),
+        ("pretty.bundle", json.dumps(bundle(patient(), observation()), indent=4).encode()),
+        ("collection.json", bundle(patient(), observation(), type="collection")),
+        ("batch.json", bundle(patient(), observation(), type="batch")),
+        ("in-a-bundle.json", bundle({**bundle(patient(), observation()), "id": "inner"}, type="collection")),
+    ],
+)
+def test_a_file_is_told_by_its_content_not_by_its_name(feed, name, content):
+    feed.write(name, content)
+    result = feed.run()
+    assert counts(result) == (2, 0, 0, 0, 0)
+    assert feed.resource("Observation/o1").patient_id == feed.patient().pk
+
+
+def test_a_resource_over_many_lines_is_one_resource(feed):
+    feed.write("patient.json", patient())
+    assert counts(feed.run()) == (1, 0, 0, 0, 0)
+    assert "\n" not in feed.resource("Patient/p1").raw
+
+
+def test_a_first_line_that_is_broken_does_not_make_a_file_foreign(feed):
+    feed.write("Observation.ndjson", ndjson(line(observation("o1"))[:-3], observation("o2")))
+    assert counts(feed.run()) == (1, 0, 0, 0, 1)
+
+
+def test_what_a_server_says_beside_records_is_no_record(feed):
+    outcome = {"resourceType": "OperationOutcome", "issue": []}
+    searchset = bundle(patient(), type="searchset")
+    searchset["entry"] += [{"resource": outcome, "search": {"mode": "outcome"}}, {"response": {"status": "200"}}]
+    feed.write("search.json", searchset)
+    assert counts(feed.run()) == (1, 0, 0, 0, 0)
+
+
+def test_a_resource_of_nobody_we_know_waits_and_is_seen_by_no_one(feed):
+    result = feed.send(observation(subject="Patient/unknown"))
+    assert counts(result) == (1, 0, 0, 0, 0)
+    assert result.awaiting == 1
+    resource = feed.resource("Observation/o1")
+    assert (resource.patient_id, resource.classes) == (None, ["unknown"])
+    result = feed.send(patient("unknown"))
+    assert result.awaiting == 0
+    resource = feed.resource("Observation/o1")
+    assert (resource.patient_id, resource.classes, resource.number) == (feed.patient("unknown").pk, [], 1)
+
+
+def test_patients_may_lack_nearly_everything(feed):
+    absent = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]
+    nobody = {"resourceType": "Patient", "id": "p9", "_birthDate": {"extension": absent}, "gender": "neuter"}
+    long = patient("p8", name=[{"family": "x" * 999, "given": ["y" * 999], "prefix": ["z" * 99]}], birthDate="19-1")
+    assert counts(feed.send(nobody, long)) == (2, 0, 0, 0, 0)
+    found = feed.patient("p9")
+    assert (found.family, found.birth_date, found.gender, found.active) == ("", "", Patient.Gender.UNKNOWN, True)
+    assert len(feed.patient("p8").family) == 200

@@ -109,6 +109,7 @@ def end_access(desk, portal) -> None:
     request_id = portal_value(portal, "SELECT id FROM partners_accessrequest WHERE address = %s", NURSE)
     desk.goto(f"/approvals/{request_id}/")
     desk.get_by_role("link", name="End access").or_(desk.get_by_role("button", name="End access")).first.click()
+    desk.get_by_label("Why").fill("Has left the organisation")
     desk.get_by_role("button", name="End access").click()
     expect(desk.get_by_text(re.compile("ended", re.IGNORECASE)).first).to_be_visible()
 

@@ -25,7 +25,7 @@ from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import User
 from clinicportal.viewing import viewing
-from records import access
+from records import access, search
 from records.access import Opened
 from records.display import (
     allergies,
@@ -581,12 +581,25 @@ def patients_page(*, by: User, caseload: UUID | None = None, after: UUID | None 
         patients = Patient.objects.visible_to(by).filter(replaced_by=None)
         if caseload:
             patients = patients.filter(Exists(members_of(caseload, OuterRef("pk"))))
-        grants = list(Grant.objects.in_force_for(by).select_related("caseload", "organisation").annotate_agreement())
+        grants = grants_of(by)
         total = patients.count()
         follow = patients.filter(after_name(patients, after)) if after else patients
         left = follow.count() if after else total
         shown = Shown(follow, by)
     return list_of(shown, grants, caseload=caseload, total=total, first=total - left + 1)
+
+
+def found_page(text: str, *, by: User) -> pages.PatientsPage:
+    """Those of the patients of `by` whom `text` names. That they were searched for is written down, what for is not."""
+    with viewing(by):
+        patients = Patient.objects.visible_to(by).filter(replaced_by=None)
+        grants = grants_of(by)
+        shown = Shown(search.matching(patients, search.terms(text)), by, searched=True)
+    return list_of(shown, grants, searched=text)
+
+
+def grants_of(by: User) -> list[Grant]:
+    return list(Grant.objects.in_force_for(by).select_related("caseload", "organisation").annotate_agreement())
 
 
 def after_name(patients: QuerySet[Patient], after: UUID) -> Q:

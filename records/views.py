@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from clinicportal.models import User
-from records import chart
+from records import chart, search
 
 
 class SignedIn(HttpRequest):
@@ -26,8 +26,12 @@ def row_id(request: SignedIn, name: str) -> UUID | None:
         return None
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def patients(request: SignedIn) -> HttpResponse:
+    """My patients. What is searched for is posted: names and numbers do not belong into addresses."""
+    text = request.POST.get("find", "").strip()[: search.LONGEST]
+    if text:
+        return render(request, "records/patients.jinja", {"page": chart.found_page(text, by=request.user)})
     page = chart.patients_page(by=request.user, caseload=row_id(request, "caseload"), after=row_id(request, "after"))
     return render(request, "records/patients.jinja", {"page": page})
 

@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy
 from records.display import fhir
 from records.display.words import NBSP, clean
 
+FIGURE_SPACE, PUNCTUATION_SPACE = "\u2007", "\u2008"
+
 _MEASURED_DIGITS = 6
 """Significant digits beyond which a value is a computer's artefact (165.16912871855152), rounded on screen."""
 
@@ -43,6 +45,19 @@ def round_to(value: Decimal, places: int) -> Decimal:
 def dose_number(value: Decimal) -> str:
     """As `recorded`, without trailing zeros: 0.5, never 0.50 [MEDi-014..017]."""
     return recorded(value.normalize())
+
+
+def decimals(text: str) -> int:
+    """How many figures stand behind the point of a printed number."""
+    return len(text.partition(".")[2])
+
+
+def padding(text: str, places: int) -> str:
+    """Spaces as wide as the figures that `text` lacks, so that points stand below each other [GTAB-202]."""
+    missing = places - decimals(text)
+    if missing <= 0:
+        return ""
+    return (PUNCTUATION_SPACE if "." not in text else "") + FIGURE_SPACE * missing
 
 
 def comparator(quantity: object) -> str:

@@ -13,6 +13,7 @@ from itertools import islice
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from records.display import amounts
 from records.display.dates import When
 from records.display.fhir import LOINC
 from records.display.ranges import Range
@@ -36,6 +37,7 @@ class Column:
     unit: str
     range: Range
     row: str = ""
+    decimals: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Cell:
 
     column: Column
     results: tuple[Result, ...]
+
+    def padding(self, result: Result) -> str:
+        """What stands behind a number so that the points of the column stand below each other."""
+        return amounts.padding(result.value.text, self.column.decimals) if result.numeric else ""
 
     def own_range(self, result: Result) -> str:
         return result.range.text if result.range.text != self.column.range.text else ""
@@ -202,6 +208,7 @@ def _columns(placed: Sequence[tuple[int, Result]]) -> list[Column]:
             unit=result.value.unit.text,
             range=result.range,
             row=result.row,
+            decimals=max(amounts.decimals(r.value.text) for _p, r in placed if r.column == result.column),
         )
         for result, name in zip(results, short, strict=True)
     ]

@@ -200,10 +200,32 @@ def _name(resource: fhir.Json, medication: fhir.Json | None) -> tuple[Part, ...]
         return (Part(Role.DRUG, _("Medicine not named")),)
     parts = _rxnorm_parts(called) if any(s == fhir.RXNORM for s, _code in fhir.codings(concept)) else ()
     parts = parts or _bracketed_brand(called)
+    strength = _strength(product)
+    if strength and not re.search(r"\d", called):
+        parts += (strength,)
     form = codes.text_of(product.get("form"))
     if form and not any(part.role is Role.FORM for part in parts) and form.casefold() not in called.casefold():
         parts += (Part(Role.FORM, _lowered(form.removesuffix(" dose form"))),)
     return parts
+
+
+_ONE_PIECE = {"tab", "tablet", "cap", "capsule", "supp", "suppository", "patch"}
+
+
+def _strength(product: fhir.Json) -> Part | None:
+    """The strength of a product with one ingredient: "500 mg" for a piece, "5 mg in 1 mL" for a liquid."""
+    held = fhir.mappings(product.get("ingredient"))
+    ratio = fhir.mapping(held[0].get("strength")) if len(held) == 1 else {}
+    over, under = amounts.dose(ratio.get("numerator")), amounts.dose(ratio.get("denominator"))
+    if over is None:
+        return None
+    whole = under is None or amounts.unit_of(ratio.get("denominator")).lower().strip(".") in _ONE_PIECE
+    text = (
+        over.text
+        if whole or under is None
+        else _("%(amount)s in %(volume)s") % {"amount": over.text, "volume": under.text}
+    )
+    return Part(Role.STRENGTH, text, remark=_converted(over))
 
 
 def _is_statement(resource: fhir.Json) -> bool:

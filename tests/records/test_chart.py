@@ -16,8 +16,10 @@ from django.utils import timezone
 
 from clinicportal.middleware import MFA, ORGANISATION
 from clinicportal.models import AuditEvent, AuditSubject, User
-from records.models import Patient, Resource, ResourceVersion, Section
+from records import tokens
+from records.models import Patient, PatientToken, Resource, ResourceVersion, Section
 from tests import factories as make
+from tests.records.test_wall import row_security
 
 WORKER = "worker"
 PATHS = (
@@ -433,3 +435,61 @@ def test_without_a_grant_the_list_is_empty_and_says_so(outsider, patient):
     seen = text_of(browser(outsider).get("/patients/"))
     assert "Nobody is in your caseloads right now." in seen
     assert "TESTPATIENT" not in seen
+
+
+def named(source, family: str, given: str, born: str, mrn: str) -> Patient:
+    """A patient who can be found, as the importer leaves them."""
+    held = make.make_patient(source, family, given, birth_date=born, mrn=mrn)
+    body = {"name": [{"family": family, "given": [given]}], "birthDate": born, "identifier": [{"value": mrn}]}
+    PatientToken.objects.using(WORKER).bulk_create(
+        PatientToken(patient=held, token=token) for token in tokens.of_patient(body)
+    )
+    return held
+
+
+def test_a_patient_of_the_list_is_found_by_name_birth_date_or_number(seat, source, caseload):
+    bravo = named(source, "O'Neill", "Bravo", "1958-02-02", "0000000002")
+    charlie = named(source, "O'Neill", "Charlie", "1990-12-30", "0000000004")
+    for patient in (bravo, charlie):
+        make.make_membership(caseload, patient)
+    named(source, "O'Neill", "Hidden", "1958-02-02", "0000000009")
+    found = {}
+    for typed in ("oneill", "O’Ne bra", "02-Feb-1958", "000 000 0004", "1958", "Hidden", "Nobody", "%"):
+        response = seat.post("/patients/", {"find": typed})
+        assert response.status_code == 200
+        found[typed] = re.findall(r"<bdi>O&#39;NEILL, (\w+)</bdi>", response.content.decode())
+    assert found == {
+        "oneill": ["Bravo", "Charlie"], "O’Ne bra": ["Bravo"], "02-Feb-1958": ["Bravo"], "000 000 0004": ["Charlie"],
+        "1958": ["Bravo"], "Hidden": [], "Nobody": [], "%": [],
+    }  # fmt: skip
+    events = AuditEvent.objects.using("auditor").filter(type="patients-listed")
+    assert {str(event.detail) for event in events} == {"{'searched': True}"}
+
+
+def test_nothing_found_says_what_to_do_and_keeps_what_was_typed(seat, patient):
+    response = seat.post("/patients/", {"find": "Nobody<b>"})
+    assert "No patient found. Check the spelling" in text_of(response)
+    assert 'value="Nobody&lt;b&gt;"' in response.content.decode()
+
+
+def test_an_empty_search_shows_the_list(seat, patient):
+    assert "TESTPATIENT, Alpha" in text_of(seat.post("/patients/", {"find": "  "}))
+
+
+def test_with_the_wall_down_the_querysets_still_hide_what_is_withheld(seat, outsider, patient, stranger):
+    """Each page stands on `visible_to` by itself; the wall is for the day when one forgets it."""
+    make.make_resource(patient, Section.PROBLEMS, body={"code": coded("Secret")}, classes=["hiv"])
+    hidden = observation(patient, "Secret", 5, code="secret")
+    Resource.objects.using(WORKER).filter(pk=hidden.pk).update(classes=["hiv"])
+    for section, kind in ((Section.DOCUMENTS, "DocumentReference"), (Section.PROCEDURES, "Procedure")):
+        make.make_resource(patient, section, kind, label="Secret", body={"description": "Secret"}, classes=["hiv"])
+    row_security("DISABLE")
+    try:
+        for path in (*PATHS, f"results/?trend={hidden.pk}"):
+            assert "Secret" not in text_of(seat.get(f"/patients/{patient.pk}/{path}"))
+        assert "ELSEWHERE" not in text_of(seat.get("/patients/"))
+        assert "ELSEWHERE" not in text_of(seat.post("/patients/", {"find": "Elsewhere"}))
+        assert seat.get(f"/patients/{stranger.pk}/").status_code == 404
+        assert browser(outsider).get(f"/patients/{patient.pk}/").status_code == 404
+    finally:
+        row_security("ENABLE")

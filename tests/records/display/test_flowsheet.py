@@ -139,3 +139,10 @@ def test_a_loinc_name_is_shortened_only_while_it_stays_unique():
 def test_the_heading_of_a_panel_is_not_a_result():
     heading = results.of({"status": "final", "code": {"text": "Panel"}, "hasMember": [{"reference": "Observation/1"}]})
     assert flowsheet.arrange([heading]) == ((), ())
+
+
+def test_points_stand_below_each_other_without_invented_zeros():
+    held = [result("2026-06-01", 5), result("2026-05-01", Decimal("4.75")), result("2026-04-01", Decimal("10.5"))]
+    sheet, _ = only(flowsheet.arrange(held))
+    cells = [(row.cells[0], row.cells[0].results[0]) for row in sheet.rows]
+    assert [r.value.text + cell.padding(r) for cell, r in cells] == ["5\u2008\u2007\u2007", "4.75", "10.5\u2007"]

@@ -310,6 +310,29 @@ def test_a_medication_elsewhere_names_the_medicine():
     assert medicines.of(held, TODAY, medication=medication).drug == "A and B"
 
 
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "strength"),
+    [
+        ({"value": 500, "unit": "mg"}, {"value": 1, "unit": "Tab"}, "500 mg"),
+        ({"value": 5, "unit": "mg"}, {"value": 1, "unit": "mL"}, "5 mg in 1 mL"),
+        ({"value": Decimal("0.25"), "unit": "mg"}, None, "250 micrograms"),
+        ({"value": "x"}, {"value": 1}, None),
+    ],
+)
+def test_strength_is_read_from_a_single_ingredient(numerator, denominator, strength):
+    ingredient = {
+        "itemCodeableConcept": {"text": "x"},
+        "strength": {"numerator": numerator, "denominator": denominator},
+    }
+    held = request(
+        medicationReference={"reference": "#x"},
+        contained=[{"id": "x", "code": {"text": "x"}, "ingredient": [ingredient]}],
+    )
+    del held["medicationCodeableConcept"]
+    found = [part.text.replace("\u00a0", " ") for part in medicines.of(held, TODAY).name if part.role == "strength"]
+    assert found == ([strength] if strength else [])
+
+
 def test_no_known_medicines_is_a_statement_without_a_dose():
     held = request()
     held["medicationCodeableConcept"] = {

@@ -23,6 +23,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from clinicportal import audit
 from clinicportal.models import User
@@ -36,9 +37,9 @@ SIGNER_SALT = "partners.invitation"
 SEND_AGAIN_AFTER = dt.timedelta(minutes=10)
 MOST_GENERATIONS = 20
 REASONS = {
-    "not_needed": "I do not need this access",
-    "wrong_person": "I am not the person it is meant for",
-    "not_expected": "I do not know who asked for it",
+    "not_needed": gettext_lazy("I do not need this access"),
+    "wrong_person": gettext_lazy("I am not the person it is meant for"),
+    "not_expected": gettext_lazy("I do not know who asked for it"),
 }
 """Why a person says "This is not for me": code -> sentence, also kept for the sponsor to read."""
 
@@ -144,10 +145,12 @@ def decline(invitation: Invitation, *, reason: str) -> None:
     Whoever holds the link can do it: it only takes access away, and only before somebody signed in by it.
     """
     request = AccessRequest.objects.select_for_update().get(pk=invitation.request_id)
-    invitation.move_to(Status.DECLINED, declined_because=REASONS[reason], redeem_url=None)
-    request.move_to(AccessRequest.Status.ENDED, closed_because=_("The person said: this is not for me."))
-    grants.end(request, because=REASONS[reason])
-    _record(audit.Type.INVITATION_DECLINED, invitation, reason=REASONS[reason])
+    sentence = str(REASONS[reason])
+    invitation.move_to(Status.DECLINED, declined_because=sentence, redeem_url=None)
+    closed = _("The person pressed “This is not for me”: %(reason)s.") % {"reason": sentence}
+    request.move_to(AccessRequest.Status.ENDED, closed_because=closed)
+    grants.end(request, because=sentence)
+    _record(audit.Type.INVITATION_DECLINED, invitation, reason=sentence)
 
 
 @transaction.atomic

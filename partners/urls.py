@@ -1,6 +1,28 @@
 from django.urls import path
 
-from partners import views
+from partners.views import approvals, register, sponsors, welcome
 
 app_name = "partners"
-urlpatterns = [path("welcome/<str:token>/", views.welcome, name="welcome")]
+urlpatterns = [
+    path("people/", sponsors.people, name="people"),
+    path("people/add/", sponsors.add, name="add"),
+    path("requests/", sponsors.requests, name="requests"),
+    path("requests/<int:pk>/", sponsors.status, name="request"),
+    path("requests/<int:pk>/answer/", sponsors.answer, name="answer"),
+    path("requests/<int:pk>/withdraw/", sponsors.withdraw, name="withdraw"),
+    path("requests/<int:pk>/send-again/", sponsors.send_again, name="send-again"),
+    path("approvals/", approvals.queue, name="approvals"),
+    path("approvals/<int:pk>/", approvals.decision, name="decision"),
+    path("approvals/<int:pk>/approve/", approvals.approve, name="approve"),
+    path("approvals/<int:pk>/question/", approvals.question, name="question"),
+    path("approvals/<int:pk>/decline/", approvals.decline, name="decline"),
+    path("approvals/<int:pk>/end/", approvals.end, name="end"),
+    path("approvals/<int:pk>/resume/", approvals.resume, name="resume"),
+    path("organisations/", register.organisations, name="organisations"),
+    path("organisations/<uuid:pk>/", register.organisation, name="organisation"),
+    path("welcome/back/", welcome.back, name="back"),
+    path("welcome/<str:token>/", welcome.welcome, name="welcome"),
+    path("welcome/<str:token>/continue/", welcome.go, name="go"),
+    path("welcome/<str:token>/not-for-me/", welcome.not_for_me, name="not-for-me"),
+    path("welcome/<str:token>/new-link/", welcome.send_again, name="new-link"),
+]

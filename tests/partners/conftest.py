@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.core import mail
 from django.db import connections
+from django.utils import timezone
 
 from clinicportal.http import Session
 from clinicportal.models import StaffRole, User
@@ -58,7 +59,12 @@ def make_sponsor(partner: PartnerOrganisation, name: str = "Northfield Sponsor",
 
 
 def make_approver(name: str = "Access Approver", **fields: Any) -> User:
-    fields = {"email": "approver@hospital.example", "staff_roles": [StaffRole.APPROVER], **fields}
+    fields = {
+        "email": "approver@hospital.example",
+        "staff_roles": [StaffRole.APPROVER],
+        "roles_checked_at": timezone.now(),
+        **fields,
+    }
     return make.signed_in(make.make_user(name, **fields), None)
 
 

@@ -1,0 +1,275 @@
+"""Where a request stands: stages and job steps, in words, for the page that keeps itself up to date."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from partners import dates, sentences, words, working_hours
+from partners.models import AccessRequest, Decision, Invitation, ProvisioningJob, Step
+
+Status = AccessRequest.Status
+Item = dict[str, Any]
+"""One stage or step as components/steps.jinja takes it."""
+
+
+class Words(NamedTuple):
+    todo: Any
+    doing: Any
+    done: Any
+
+
+STEPS = {
+    Step.Kind.LOOK_UP: Words(
+        gettext_lazy("Look in our directory"),
+        gettext_lazy("Looking in our directory"),
+        gettext_lazy("Looked in our directory"),
+    ),
+    Step.Kind.INVITE: Words(
+        gettext_lazy("Make the invitation, without sending it"),
+        gettext_lazy("Making the invitation, without sending it"),
+        gettext_lazy("Made the invitation, without sending it"),
+    ),
+    Step.Kind.AWAIT_VISIBLE: Words(
+        gettext_lazy("Wait until the directory knows the person"),
+        gettext_lazy("Waiting until the directory knows the person"),
+        gettext_lazy("The directory knows the person"),
+    ),
+    Step.Kind.JOIN_GROUP: Words(
+        gettext_lazy("Add to the access group"),
+        gettext_lazy("Adding to the access group"),
+        gettext_lazy("Added to the access group"),
+    ),
+    Step.Kind.VERIFY: Words(
+        gettext_lazy("Check all of it once more"),
+        gettext_lazy("Checking all of it once more"),
+        gettext_lazy("Checked all of it once more"),
+    ),
+    Step.Kind.MAIL: Words(
+        gettext_lazy("Write to the person. The mail goes last"),
+        gettext_lazy("Writing to the person. The mail goes last"),
+        gettext_lazy("Wrote to the person"),
+    ),
+}
+
+
+class State(NamedTuple):
+    kind: str  # as components/page.jinja's tag() takes it
+    text: sentences.Text
+
+
+INVITATION_STATES = {
+    Invitation.Status.SENT: State("wait", gettext_lazy("Waiting for them")),
+    Invitation.Status.OPENED: State("wait", gettext_lazy("Waiting for them")),
+    Invitation.Status.WRONG_ACCOUNT: State("wait", gettext_lazy("Other account used")),
+    Invitation.Status.EXPIRED: State("wait", gettext_lazy("Link expired")),
+    Invitation.Status.COMPLETED: State("done", gettext_lazy("Has access")),
+}
+STATES = {
+    Status.IN_REVIEW: State("now", gettext_lazy("Being checked")),
+    Status.NEEDS_INFO: State("wait", gettext_lazy("A question for you")),
+    Status.APPROVED: State("now", gettext_lazy("Being set up")),
+    Status.DECLINED: State("over", gettext_lazy("Declined")),
+    Status.WITHDRAWN: State("over", gettext_lazy("Withdrawn")),
+    Status.LAPSED: State("over", gettext_lazy("Lapsed")),
+    Status.ENDED: State("over", gettext_lazy("Ended")),
+}
+
+
+def state(request: AccessRequest, *, for_staff: bool = False) -> State:
+    """The request in a word or two."""
+    job = job_of(request)
+    if job and job.status == ProvisioningJob.Status.NEEDS_HELP:
+        return State("wait", _("Needs help") if for_staff else _("Our team is on it"))
+    if for_staff and request.status == Status.NEEDS_INFO:
+        return State("wait", _("Waiting for the sponsor"))
+    if request.status == Status.FULFILLED:
+        return INVITATION_STATES.get(Invitation.Status(request.invitation.status), State("done", _("Set up")))
+    return STATES[Status(request.status)]
+
+
+def job_of(request: AccessRequest) -> ProvisioningJob | None:
+    return getattr(request, "job", None)  # a reverse one-to-one: absent before the decision
+
+
+def is_running(request: AccessRequest) -> bool:
+    """Whether the page should look again by itself: the job is at work and will change something soon."""
+    job = job_of(request)
+    return job is not None and job.status == ProvisioningJob.Status.RUNNING
+
+
+def stages(request: AccessRequest, *, for_staff: bool = False) -> list[Item]:
+    """The five stages, or fewer where the request ended early."""
+    found = [_asked(request, for_staff), _decided(request, for_staff)]
+    job = job_of(request)
+    if job is None:
+        if request.status in (Status.IN_REVIEW, Status.NEEDS_INFO):
+            found += [{"title": _("We set it up")}, *_guest_todo(request)]
+        return found
+    found.append(_set_up(request, job, for_staff))
+    if request.status == Status.ENDED:
+        return [*found, _ended(request)]
+    if job.status != ProvisioningJob.Status.DONE:
+        return [*found, *_guest_todo(request)]
+    return [*found, *_signing_in(request)]
+
+
+def current(items: list[Item]) -> str:
+    """The stage to say aloud when it changes."""
+    return next((str(item["title"]) for item in items if item.get("state") in ("current", "stopped")), "")
+
+
+# ---------------------------------------------------------------- stage by stage
+
+
+def _asked(request: AccessRequest, for_staff: bool) -> Item:
+    who = request.sponsor.user.display_name
+    return {
+        "state": "done",
+        "title": _("%(name)s asked") % {"name": who} if for_staff else _("You asked"),
+        "text": capfirst(words.moment(request.asked_at)),
+    }
+
+
+def _decided(request: AccessRequest, for_staff: bool) -> Item:
+    match request.status:
+        case Status.IN_REVIEW:
+            text = _("Our turn. We decide within %(hours)s working hours.") % {"hours": working_hours.TARGET}
+            return {"state": "current", "title": _("We are checking"), "text": text}
+        case Status.NEEDS_INFO:
+            title = _("We asked the sponsor") if for_staff else _("We have a question for you")
+            text = _("The sponsor's turn. Our clock is paused.") if for_staff else _("Your turn. Our clock is paused.")
+            return {"state": "stopped", "title": title, "text": text, "more": f"“{request.question}”"}
+        case Status.WITHDRAWN | Status.LAPSED:
+            title = _("Withdrawn") if request.status == Status.WITHDRAWN else _("Lapsed")
+            return {
+                "state": "stopped",
+                "title": title,
+                "text": capfirst(words.moment(request.changed_at)),
+                "more": request.closed_because,
+            }
+    decision = request.decisions.exclude(kind=Decision.Kind.QUESTION).select_related("by").last()
+    if decision is None:
+        return {"state": "done", "title": _("Decided")}
+    by = decision.by.display_name if for_staff else _("our access team")
+    text = _("%(when)s, by %(who)s") % {"when": capfirst(words.moment(decision.decided_at)), "who": by}
+    if decision.kind == Decision.Kind.DECLINED:
+        return {"state": "stopped", "title": _("We said no"), "text": text, "more": decision.note_to_sponsor}
+    return {"state": "done", "text": text, **_approved(request, decision)}
+
+
+def _approved(request: AccessRequest, decision: Decision) -> Item:
+    """Said with the difference, when less was given than asked for."""
+    note = decision.note_to_sponsor
+    if request.until >= request.ends_at:
+        return {"title": _("We said yes"), "more": note}
+    given, asked = (dates.words_for(dates.last_day(end)) for end in (request.until, request.ends_at))
+    change = _("Until %(given)s instead of %(asked)s.") % {"given": given, "asked": asked}
+    return {"title": _("We said yes, with one change"), "more": f"{change} {note}".strip()}
+
+
+def _set_up(request: AccessRequest, job: ProvisioningJob, for_staff: bool) -> Item:
+    steps = list(job.steps.all())
+    done = [step for step in steps if step.state == Step.State.DONE]
+    items = [_step(step) for step in steps]
+    match job.status:
+        case ProvisioningJob.Status.DONE:
+            finished = max((step.finished_at for step in done if step.finished_at), default=None)
+            return {
+                "state": "done",
+                "title": _("We set it up"),
+                "text": capfirst(words.moment(finished)) if finished else "",
+                "steps": items,
+            }
+        case ProvisioningJob.Status.NEEDS_HELP:
+            code = next((step.last_code for step in steps if step.state == Step.State.PARKED), "")
+            sentence = sentences.parked(code)
+            return {
+                "state": "stopped",
+                "title": _("We are setting it up: a person has to help"),
+                "text": _("Our turn."),
+                "more": sentence.staff if for_staff else sentence.sponsor,
+                "steps": items,
+            }
+        case ProvisioningJob.Status.CANCELLED:
+            return {"state": "stopped", "title": _("The set-up was stopped"), "steps": items}
+    number = {"number": min(len(done) + 1, len(steps)), "of": len(steps)}
+    return {
+        "state": "current",
+        "title": _("We are setting it up: step %(number)s of %(of)s") % number,
+        "text": _("Our turn. Usually done within a minute. Nothing for you to do."),
+        "steps": items,
+    }
+
+
+def _step(step: Step) -> Item:
+    text = STEPS[Step.Kind(step.kind)]
+    tries = _("try %(number)s") % {"number": step.attempts} if step.attempts > 1 else ""
+    match step.state:
+        case Step.State.DONE:
+            return {
+                "state": "done",
+                "text": text.done,
+                "note": words.clock(step.finished_at) if step.finished_at else "",
+            }
+        case Step.State.PARKED:
+            return {"state": "stopped", "text": text.todo, "note": tries}
+        case Step.State.WAITING:
+            return {"state": "current", "text": _waiting(step, text), "note": tries}
+    return {"state": "todo", "text": text.todo}
+
+
+def _waiting(step: Step, text: Words) -> str:
+    """ "Adding to the access group. The directory is slow, we try again at 11:06"."""
+    why = sentences.waiting(step.last_code)
+    if not why:
+        return str(text.doing)
+    soon = (step.due_at - timezone.now()).total_seconds() < 60
+    when = _("in a moment") if soon else _("at %(time)s") % {"time": words.clock(step.due_at)}
+    return _("%(doing)s. %(why)s, we try again %(when)s") % {"doing": text.doing, "why": why, "when": when}
+
+
+def _guest_todo(request: AccessRequest) -> list[Item]:
+    text = _("Their turn. The link in the mail works for 14 days, and you can send it again.")
+    return [
+        {"title": _("%(name)s signs in") % {"name": request.person_name}, "text": text},
+        {"title": _("Access starts")},
+    ]
+
+
+def _signing_in(request: AccessRequest) -> list[Item]:
+    """The last two stages, once the mail is out."""
+    name, invitation = {"name": request.person_name}, request.invitation
+    last = {"title": _("Access starts")}
+    until = dates.words_for(dates.last_day(invitation.expires_at)) if invitation.expires_at else ""
+    match invitation.status:
+        case Invitation.Status.COMPLETED:
+            when = capfirst(words.moment(invitation.completed_at)) if invitation.completed_at else ""
+            return [
+                {"state": "done", "title": _("%(name)s signed in") % name, "text": when},
+                {"state": "done", "title": _("Access has started")},
+            ]
+        case Invitation.Status.EXPIRED:
+            text = _("The link ended on %(until)s. You can send a new one.") % {"until": until}
+            return [{"state": "stopped", "title": _("%(name)s signs in") % name, "text": text}, last]
+        case Invitation.Status.WRONG_ACCOUNT:
+            text = _("Somebody used another account than the one invited. Nothing was shown. Send a new link.")
+            return [{"state": "stopped", "title": _("%(name)s signs in") % name, "text": text}, last]
+        case Invitation.Status.OPENED:
+            text = _("Their turn. They opened the link, which works until %(until)s.") % {"until": until}
+        case _:
+            text = _("Their turn. The link works until %(until)s. It was not opened yet.") % {"until": until}
+    return [{"state": "current", "title": _("%(name)s signs in") % name, "text": text}, last]
+
+
+def _ended(request: AccessRequest) -> Item:
+    return {
+        "state": "stopped",
+        "title": _("Access has ended"),
+        "text": capfirst(words.moment(request.changed_at)),
+        "more": request.closed_because,
+    }

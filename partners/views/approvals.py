@@ -1,0 +1,250 @@
+"""Pages of an approver: the queue, one decision, and the end of an access."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from clinicportal.requests import Request
+from clinicportal.rules import Denied, IllegalTransition, permits
+from partners import checks, dates, decisions, policies, progress, provisioning, words, working_hours
+from partners.forms import DecisionForm, DeclineForm, EndForm, QuestionForm
+from partners.models import AccessRequest, Decision
+from partners.views.common import approvers_only, find, refuse, too_late
+from partners.views.sponsors import get_or_post, live_progress
+
+Status = AccessRequest.Status
+JUST_SET_UP = dt.timedelta(days=1)
+MOST = 200
+"""Rows of a pile on one page; more would be read by nobody."""
+
+
+@require_safe
+@approvers_only
+def queue(request: Request) -> HttpResponse:
+    """Three piles: yours to decide, waiting for the partner, being set up. Oldest first."""
+    everything = AccessRequest.objects.select_related(
+        "organisation__organisation", "sponsor__user", "job", "invitation"
+    ).prefetch_related("caseloads", "decisions__by", "job__steps")
+    undecided = list(oldest_first(everything.filter(status=Status.IN_REVIEW)))
+    yours = [item for item in undecided if permits(policies.check_can_decide, request.user, item)]
+    recent = Q(status=Status.FULFILLED, changed_at__gt=timezone.now() - JUST_SET_UP)
+    context = {
+        "yours": [to_decide(item, request) for item in yours],
+        "passed_on": passed_on(undecided, yours, request),
+        "waiting": [waiting(item) for item in oldest_first(everything.filter(status=Status.NEEDS_INFO))],
+        "set_up": [being_set_up(item) for item in oldest_first(everything.filter(recent | Q(status=Status.APPROVED)))],
+        "oldest": max((working_hours.between(item.changed_at, timezone.now()) for item in yours), default=None),
+        "target": working_hours.TARGET,
+        "now": words.clock(timezone.now()),
+    }
+    return render(request, "partners/approvals.jinja", context)
+
+
+def oldest_first(requests: Any) -> Any:
+    return requests.order_by("changed_at")[:MOST]
+
+
+def to_decide(item: AccessRequest, request: Request) -> dict[str, Any]:
+    caseloads = words.sized(item.caseloads.all())
+    return {
+        "access": item,
+        "asked": words.moment(item.asked_at),
+        "sections": words.sections(item.sections).capitalize(),
+        "patients": words.listed(f"{words.exact(c.people)}, {c.name}" for c in caseloads),  # type: ignore[attr-defined]
+        "until": dates.last_day(item.ends_at),
+        "concern": checks.first_concern(item, by=request.user),
+        "left": working_hours.left(item.changed_at),
+    }
+
+
+def passed_on(undecided: list[AccessRequest], yours: list[AccessRequest], request: Request) -> list[str]:
+    """Why others have to be decided by a colleague."""
+    reasons = []
+    for item in undecided:
+        if item not in yours:
+            try:
+                policies.check_can_decide(request.user, item)
+            except Denied as reason:
+                reasons.append(str(reason))
+    return reasons
+
+
+def waiting(item: AccessRequest) -> dict[str, Any]:
+    return {"access": item, "since": words.moment(item.changed_at)}
+
+
+def being_set_up(item: AccessRequest) -> dict[str, Any]:
+    stages = progress.stages(item, for_staff=True)
+    active = next((stage for stage in stages if stage.get("state") in ("current", "stopped")), stages[-1])
+    approved = next((decision for decision in item.decisions.all() if decision.kind == Decision.Kind.APPROVED), None)
+    done = item.status == Status.FULFILLED and not progress.is_running(item)
+    state = progress.state(item, for_staff=True)
+    return {
+        "access": item,
+        "by": approved.by.display_name if approved else "",
+        "concern": active.get("state") == "stopped",
+        "text": _("Mail sent: %(state)s") % {"state": state.text} if done else active["title"],
+        "since": words.moment(item.changed_at),
+    }
+
+
+@require_safe
+@approvers_only
+def decision(request: Request, pk: int) -> HttpResponse:
+    """One request: effect, checks, the request, and the decision or what became of it."""
+    found = find(request, pk)
+    if request.headers.get("HX-Request"):
+        return render(request, "partners/_progress.jinja", live_progress(request, found, for_staff=True))
+    return render(request, "partners/decision.jinja", page_of(request, found))
+
+
+def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, Any]:
+    undecided = found.status in (Status.IN_REVIEW, Status.NEEDS_INFO)
+    caseloads = words.sized(found.caseloads.all())
+    context: dict[str, Any] = {
+        "access": found,
+        "asked": words.moment(found.asked_at),
+        "state": progress.state(found, for_staff=True),
+        "effect_title": effect_title(found),
+        "left": working_hours.left(found.changed_at) if found.status == Status.IN_REVIEW else None,
+        "target": working_hours.TARGET,
+        "sections_not": words.sections_not(found.sections),
+        "rights_not": rights_not(),
+        "earlier": AccessRequest.objects.filter(address=found.address, organisation=found.organisation)
+        .exclude(pk=found.pk)
+        .order_by("-asked_at")[:5],
+        "notes": found.decisions.exclude(note_for_colleagues="").select_related("by"),
+        "checks": checks.checks(found, by=request.user) if undecided else [],
+        "tie": why_not_yours(request, found) if undecided else "",
+        "form": DecisionForm() if found.status == Status.IN_REVIEW else None,
+        "shorter": checks.shorter_end(found) if undecided else None,
+        "may_end": found.status in (Status.APPROVED, Status.FULFILLED),
+        "may_resume": progress.job_of(found) is not None and found.job.status == "needs_help",
+        **live_progress(request, found, for_staff=True),
+    }
+    until = dates.last_day(granted_end(found) if undecided else found.until)
+    context["effect"] = words.effect(found.person_name, found.sections, caseloads, until, to_sponsor=False)
+    return {**context, **more}
+
+
+def effect_title(found: AccessRequest) -> str:
+    if found.status in (Status.IN_REVIEW, Status.NEEDS_INFO):
+        return _("If you approve")
+    return _("What was given") if found.granted_until else _("What was asked for")
+
+
+def granted_end(found: AccessRequest) -> dt.datetime:
+    """The end that an approval would give, or as asked where there is no agreement to give by."""
+    try:
+        return decisions.end_if_approved(found)
+    except Denied:
+        return found.ends_at
+
+
+def rights_not() -> str:
+    return _("looking up other patients, emergency access, export")
+
+
+def why_not_yours(request: Request, found: AccessRequest) -> str:
+    try:
+        policies.check_can_decide(request.user, found)
+    except Denied as reason:
+        return str(reason)
+    return ""
+
+
+@require_POST
+@approvers_only
+def approve(request: Request, pk: int) -> HttpResponse:
+    """Approve as asked, or until the usual last day."""
+    found = find(request, pk)
+    form = DecisionForm(request.POST)
+    until = None
+    if "shorter" in request.POST:
+        shorter = checks.shorter_end(found)
+        until = dates.end_of(shorter) if shorter else None
+    if not form.is_valid():
+        return render(request, "partners/decision.jinja", page_of(request, found, form=form))
+    try:
+        decisions.approve(found, by=request.user, until=until, **form.cleaned_data)
+    except IllegalTransition:
+        too_late(request)
+    return redirect("partners:decision", pk=pk)
+
+
+@get_or_post
+@approvers_only
+def question(request: Request, pk: int) -> HttpResponse:
+    return _with_form(
+        request,
+        pk,
+        "partners/question.jinja",
+        QuestionForm,
+        lambda found, data: decisions.ask_question(found, by=request.user, **data),
+    )
+
+
+@get_or_post
+@approvers_only
+def decline(request: Request, pk: int) -> HttpResponse:
+    return _with_form(
+        request,
+        pk,
+        "partners/decline.jinja",
+        DeclineForm,
+        lambda found, data: decisions.decline(found, by=request.user, **data),
+    )
+
+
+@get_or_post
+@approvers_only
+def end(request: Request, pk: int) -> HttpResponse:
+    """A page of its own before an access ends: what will happen, and why."""
+    return _with_form(
+        request,
+        pk,
+        "partners/end.jinja",
+        EndForm,
+        lambda found, data: decisions.end_access(found, by=request.user, **data),
+        done=_("Access has ended."),
+    )
+
+
+@require_POST
+@approvers_only
+def resume(request: Request, pk: int) -> HttpResponse:
+    """Try a parked step again."""
+    found = find(request, pk)
+    if progress.job_of(found) is None:
+        refuse(request)
+    try:
+        provisioning.resume(found.job, by=request.user)
+    except IllegalTransition:
+        too_late(request)
+    return redirect("partners:decision", pk=pk)
+
+
+def _with_form(request: Request, pk: int, template: str, form_class: Any, act: Any, done: str = "") -> HttpResponse:
+    """A form page of a request: show it, or do it and go back to the request."""
+    found = find(request, pk)
+    form = form_class(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        context = {"access": found, "form": form, "until": dates.last_day(found.until)}
+        return render(request, template, context)
+    try:
+        act(found, form.cleaned_data)
+    except IllegalTransition:
+        too_late(request)
+    else:
+        if done:
+            messages.success(request, done)
+    return redirect("partners:decision", pk=pk)

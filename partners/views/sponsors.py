@@ -1,0 +1,226 @@
+"""Pages of a sponsor: their people, adding one, and where each request stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from clinicportal.requests import Request
+from clinicportal.rules import Denied, IllegalTransition, permits
+from clinicportal.sessions import BACKGROUND
+from partners import access_requests, dates, invitations, policies, progress, words
+from partners.forms import AnswerForm, ColleagueForm, WithdrawForm, again
+from partners.models import AccessRequest, Invitation, PartnerOrganisation
+from partners.views.common import find, refuse, sponsors_only, too_late
+from records.models import Agreement
+
+PAGE = 50
+
+EXPIRED, WRONG_ACCOUNT = Invitation.Status.EXPIRED, Invitation.Status.WRONG_ACCOUNT
+
+get_or_post = require_http_methods(["GET", "HEAD", "POST"])
+
+
+@require_safe
+@sponsors_only
+def people(request: Request, partner: PartnerOrganisation) -> HttpResponse:
+    """Everybody whom the organisation has asked for and who may have access or get it."""
+    live = listed(partner).live().order_by("last_name", "first_name", "pk")
+    page = Paginator(live, PAGE).get_page(request.GET.get("page"))
+    context = {
+        "partner": partner,
+        "page": page,
+        "rows": [row(item) for item in page],
+        "questions": listed(partner).filter(status=AccessRequest.Status.NEEDS_INFO),
+        "may_ask": permits(policies.check_can_ask, request.user, partner),
+    }
+    return render(request, "partners/people.jinja", context)
+
+
+@require_safe
+@sponsors_only
+def requests(request: Request, partner: PartnerOrganisation) -> HttpResponse:
+    """All requests of the organisation, newest first, also those that ended."""
+    page = Paginator(listed(partner).order_by("-asked_at", "-pk"), PAGE).get_page(request.GET.get("page"))
+    context = {"partner": partner, "page": page, "rows": [row(item) for item in page]}
+    return render(request, "partners/requests.jinja", context)
+
+
+def listed(partner: PartnerOrganisation) -> Any:
+    return (
+        AccessRequest.objects.filter(organisation=partner)
+        .select_related("sponsor__user", "job", "invitation")
+        .prefetch_related("caseloads")
+    )
+
+
+def row(request: AccessRequest) -> dict[str, Any]:
+    return {
+        "request": request,
+        "state": progress.state(request),
+        "sections": words.sections(request.sections).capitalize(),
+        "caseloads": words.listed(caseload.name for caseload in request.caseloads.all()),
+        "until": dates.last_day(request.until),
+    }
+
+
+@get_or_post
+@sponsors_only
+def add(request: Request, partner: PartnerOrganisation) -> HttpResponse:
+    """Add a colleague. A request by htmx asks for the effect of what is typed so far and for nothing else."""
+    policies.check_can_ask(request.user, partner)
+    agreement = Agreement.objects.in_force().filter(organisation=partner.pk).order_by("-ends_at").first()
+    options: dict[str, Any] = {"user": request.user, "partner": partner, "agreement": agreement}
+    if request.method != "POST":
+        form = ColleagueForm(initial=earlier(request, partner), **options)
+        return render(request, "partners/add.jinja", {"form": form, "partner": partner})
+    form = ColleagueForm(corrected(request), **options)
+    context = {"form": form, "partner": partner}
+    if request.headers.get("HX-Request"):
+        return render(request, "partners/_effect.jinja", context)
+    asked = ask(request, partner, form) if form.is_valid() and not wants_correction(request) else None
+    if asked:
+        return redirect("partners:request", pk=asked.pk)
+    return render(request, "partners/add.jinja", context)
+
+
+def ask(request: Request, partner: PartnerOrganisation, form: ColleagueForm) -> AccessRequest | None:
+    """Ask, or leave a sentence in the form."""
+    data = dict(form.cleaned_data)
+    for name in ("statement", "see"):
+        data.pop(name)
+    data["ends_at"] = dates.end_of(data.pop("until"))
+    try:
+        return access_requests.ask(partner, by=request.user, **data)
+    except access_requests.AlreadyAsked as live:
+        if live.request.status in (AccessRequest.Status.APPROVED, AccessRequest.Status.FULFILLED):
+            sentence = _("%(name)s already has access. You find them under Your people.")
+        else:
+            sentence = _("%(name)s is already asked for. You find the request under Requests.")
+        form.add_error("email", sentence % {"name": live.request.person_name})
+    except Denied as reason:
+        form.add_error(None, str(reason))
+    return None
+
+
+def corrected(request: Request) -> Any:
+    """What was posted, with a suggestion taken over when its button was pressed."""
+    data = request.POST.copy()
+    for name in ("email", "until"):
+        if suggestion := data.get(f"use-{name}"):
+            data[name] = suggestion
+    return data
+
+
+def wants_correction(request: Request) -> bool:
+    """A correction is shown first: the person pressed "Use …", not "Ask for access"."""
+    return any(key.startswith("use-") for key in request.POST)
+
+
+def earlier(request: Request, partner: PartnerOrganisation) -> dict[str, Any]:
+    """What an earlier request of the organisation said, for asking once more."""
+    number = request.GET.get("again", "")
+    found = AccessRequest.objects.filter(organisation=partner, pk=number).first() if number.isdecimal() else None
+    return again(found) if found and len(number) < 18 else {}
+
+
+@require_safe
+def status(request: Request, pk: int) -> HttpResponse:
+    """Where one request stands. Approvers have their own page of it."""
+    found = own(request, pk)
+    if request.headers.get("HX-Request"):
+        return render(request, "partners/_progress.jinja", live_progress(request, found))
+    return render(request, "partners/request.jinja", page_of(request, found))
+
+
+def own(request: Request, pk: int) -> AccessRequest:
+    """The request, for a sponsor of its organisation."""
+    found = find(request, pk)
+    if not permits(policies.check_can_answer_for, request.user, found):
+        refuse(request)
+    return found
+
+
+def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, Any]:
+    caseloads = words.sized(found.caseloads.all())
+    context = {
+        "access": found,
+        "state": progress.state(found),
+        "caseloads": words.listed(caseload.name for caseload in caseloads),
+        "counts": ", ".join(words.rounded(caseload.people) for caseload in caseloads),  # type: ignore[attr-defined]
+        "sections": words.sections(found.sections).capitalize(),
+        "until": dates.last_day(found.until),
+        "asked_until": dates.last_day(found.ends_at),
+        "changed": words.moment(found.changed_at),
+        "answer_form": AnswerForm() if found.status == AccessRequest.Status.NEEDS_INFO else None,
+        "may_withdraw": AccessRequest.Status.WITHDRAWN in AccessRequest.TRANSITIONS[found.status],
+        "may_ask_again": not AccessRequest.TRANSITIONS[found.status],
+        "may_send_again": may_send_again(found),
+        "waits_for_link": may_send_again(found) and found.invitation.status in (EXPIRED, WRONG_ACCOUNT),
+        **live_progress(request, found),
+    }
+    return {**context, **more}
+
+
+def live_progress(request: Request, found: AccessRequest, *, for_staff: bool = False) -> dict[str, Any]:
+    """What the part of the page needs that keeps itself up to date while the job is at work."""
+    stages = progress.stages(found, for_staff=for_staff)
+    return {
+        "access": found,
+        "stages": stages,
+        "stage": progress.current(stages),
+        "running": progress.is_running(found),
+        "background": BACKGROUND,
+    }
+
+
+def may_send_again(found: AccessRequest) -> bool:
+    job = progress.job_of(found)
+    if job is None or found.status != AccessRequest.Status.FULFILLED:
+        return False
+    return found.invitation.status in Invitation.UNREDEEMED and not progress.is_running(found)
+
+
+@get_or_post
+def answer(request: Request, pk: int) -> HttpResponse:
+    found = own(request, pk)
+    form = AnswerForm(request.POST or None)
+    if not form.is_valid():
+        return render(request, "partners/request.jinja", page_of(request, found, answer_form=form, form=form))
+    try:
+        access_requests.answer(found, by=request.user, text=form.cleaned_data["answer"])
+    except IllegalTransition:
+        too_late(request)
+    return redirect("partners:request", pk=pk)
+
+
+@get_or_post
+def withdraw(request: Request, pk: int) -> HttpResponse:
+    found = own(request, pk)
+    form = WithdrawForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return render(request, "partners/withdraw.jinja", {"access": found, "form": form})
+    try:
+        access_requests.withdraw(found, by=request.user, reason=form.cleaned_data["reason"])
+    except IllegalTransition:
+        too_late(request)
+    return redirect("partners:request", pk=pk)
+
+
+@require_POST
+def send_again(request: Request, pk: int) -> HttpResponse:
+    """A new link to the same address."""
+    found = own(request, pk)
+    if progress.job_of(found) is None:
+        refuse(request)
+    try:
+        invitations.send_again(found.invitation, by=request.user)
+    except Denied as reason:
+        return render(request, "partners/request.jinja", page_of(request, found, refusal=str(reason)), status=409)
+    return redirect(reverse("partners:request", args=[pk]))

@@ -16,11 +16,11 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from records.importing.running import import_files
 
 from clinicportal.models import User
 from partners.models import Domain, Guest, IdentityProvider, PartnerOrganisation, Sponsor
 from records.demo import SOURCES, write_ndjson
+from records.importing.running import import_files
 from records.models import Agreement, Caseload, Facility, Organisation, Section, SensitiveClass, Source
 
 SAY = Callable[[str], None]

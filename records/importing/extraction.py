@@ -17,7 +17,7 @@ from records import labels, tokens
 from records.ids import texts_of_ids
 from records.importing.parsing import Reason, Unreadable
 from records.importing.reading import Arrived
-from records.importing.references import Addresses, conditional, in_text
+from records.importing.references import Addresses, by_token, conditional, in_text
 from records.models import Patient
 from records.sections import section_of
 from records.times import start_of
@@ -253,7 +253,7 @@ def patient_in(reference: dict[str, Any], addresses: Addresses) -> tuple[str | N
     if target:
         return (target, None) if target.startswith("Patient/") else (None, None)
     key = conditional(asked)
-    return None, f"Patient?identifier={key[1]}"[:500] if key and key[0] == "Patient" else None
+    return None, by_token(*key)[:500] if key and key[0] == "Patient" else None
 
 
 def by_identifier(reference: dict[str, Any]) -> str | None:
@@ -261,7 +261,7 @@ def by_identifier(reference: dict[str, Any]) -> str | None:
     identifier = reference.get("identifier")
     if not identifier or reference.get("type", "Patient") != "Patient":
         return None
-    return f"Patient?identifier={identifier.get('system', '')}|{identifier.get('value', '')}"
+    return by_token("Patient", f"{identifier.get('system', '')}|{identifier.get('value', '')}")
 
 
 def others_in(resource: dict[str, Any], arrived: Arrived, about: str | None) -> frozenset[str]:
@@ -281,7 +281,8 @@ def unresolved_in(resource: dict[str, Any], arrived: Arrived) -> frozenset[str]:
     asked = list(by_identifiers(resource, arrived))
     if b"?identifier=" in arrived.raw:
         asked += [one for one in in_text(arrived.raw) if conditional(one)]
-    return frozenset(one[:500] for one in asked if not arrived.addresses.find(one))
+    keys = {key for one in asked if not arrived.addresses.find(one) and (key := conditional(one))}
+    return frozenset(by_token(*key)[:500] for key in keys)
 
 
 def by_identifiers(resource: dict[str, Any], arrived: Arrived) -> Iterator[str]:

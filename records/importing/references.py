@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -57,6 +57,11 @@ def conditional(reference: str) -> tuple[str, str] | None:
     """(type, "system|value") of a conditional reference by identifier; None for others."""
     match = CONDITIONAL.fullmatch(reference)
     return (match[1], unquote(match[2])) if match else None
+
+
+def by_token(kind: str, token: str) -> str:
+    """The conditional reference to the one of `kind` with the identifier `token` ("system|value")."""
+    return f"{kind}?identifier={quote(token, safe=':/|')}"
 
 
 @dataclass

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from clinicportal import audit
 from records import caseloads, tokens
-from records.importing.extraction import Extraction
+from records.importing.extraction import Extraction, Taken
 from records.importing.parsing import Unreadable
 from records.importing.reading import Arrived, Deleted, File, Outcome, Refused, find_files, object_in, read, receive
 from records.importing.references import DIRECTORY_TYPES, Addresses, Directory, conditional, literal
@@ -77,11 +77,12 @@ def import_files(
         run = Import.objects.using(using).create(source=source)
         store = Store(source, run, using=using)
         reading = Reading(source, files, load_directory(source, using=using), base_in(manifest))
+        late = Late(source, store, reading, using=using)
         for batch, progress in in_background(reading.batches()):
             if batch:
-                store.write(batch)
+                store.write(late.complete(batch))
             on_progress(progress)
-        look_again(source, store, reading, using=using)
+        late.look_again()
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
         memberships = caseloads.refresh(source, using=using)
@@ -236,40 +237,71 @@ def load_directory(source: Source, types: Iterable[str] = DIRECTORY_TYPES, *, us
     return directory
 
 
-def look_again(source: Source, store: Store, reading: Reading, *, using: str) -> None:
-    """Take resources apart once more whose patients or conditional references have arrived after them."""
-    awaited = Awaited.objects.using(using).filter(resource__source=source)
-    references = set(awaited.values_list("reference", flat=True).distinct())
-    arrived = arrived_of(source, references, reading.addresses.directory, store, using=using)
-    waiting = list(awaited.filter(reference__in=arrived).values_list("resource", flat=True).distinct())
-    for start in range(0, len(waiting), 1_000):
-        batch = Batch(refresh=True)
-        rows = Resource.objects.using(using).filter(pk__in=waiting[start : start + 1_000])
-        for type, raw in rows.values_list("type", "raw"):
-            for outcome in receive(raw.encode(), type, 0, reading.addresses):
-                reading.put(outcome, batch)
-        batch.refused.clear()  # nothing new was sent, so nothing can be refused
-        store.write(batch)
+class Late:
+    """What the reading thread could not know: targets of conditional references to patients and other large types."""
 
+    def __init__(self, source: Source, store: Store, reading: Reading, *, using: str) -> None:
+        self.source, self.store, self.reading, self.using = source, store, reading, using
+        self.loaded: set[str] = set()
 
-def arrived_of(source: Source, references: set[str], directory: Directory, store: Store, *, using: str) -> list[str]:
-    """Those of `references` that point at something here now; conditional ones are added to `directory`."""
-    by_id = {store.id_of(one): one for one in references if literal(one)}
-    here = Patient.objects.using(using).filter(pk__in=by_id)
-    conditionals = {one: key for one in references if (key := conditional(one))}
-    patients = [key for key in conditionals.values() if key[0] == "Patient"]
-    directory.targets.update(find_patients(source, patients, using=using))
-    if others := {kind for kind, _ in conditionals.values()} - DIRECTORY_TYPES - {"Patient"}:
-        directory.targets.update(load_directory(source, others, using=using).targets)
-    return [*(by_id[str(pk)] for pk in here.values_list("pk", flat=True)), *filter(directory.find, conditionals)]
+    def complete(self, batch: Batch) -> Batch:
+        """The batch, with those taken apart once more whose targets an earlier import brought.
 
+        So a line reads the same in every import, and importing it again finds it unchanged.
+        """
+        awaited = {one for taken in batch.taken.values() for one in taken.awaits}
+        found = self.find(awaited) if awaited else set()
+        for taken in list(batch.taken.values()):
+            if not found.isdisjoint(taken.awaits) and (again := self.again(taken.row.type, taken.row.raw)):
+                batch.replace(again)
+        return batch
 
-def find_patients(source: Source, keys: list[tuple[str, str]], *, using: str) -> dict[tuple[str, str], str | None]:
-    """The ids at source of the patients with these identifiers; None where several have one."""
-    by_token = {tokens.identifier_in_system(*key[1].split("|", 1)): key for key in keys if "|" in key[1]}
-    rows = PatientToken.objects.using(using).filter(token__in=by_token, patient__source=source)
-    found: dict[tuple[str, str], str | None] = {}
-    for token, fhir_id in rows.values_list("token", "patient__fhir_id"):
-        key = by_token[token]
-        found[key] = fhir_id if key not in found else None
-    return found
+    def again(self, kind: str, raw: str) -> Taken | None:
+        """Take a resource apart that was taken before; None when newer rules would refuse it: it stays as it is."""
+        (outcome,) = receive(raw.encode(), kind, 0, self.reading.addresses)
+        try:
+            return self.reading.extraction.take(outcome) if isinstance(outcome, Arrived) else None
+        except Unreadable:
+            return None
+
+    def look_again(self) -> None:
+        """Take resources apart once more whose patients or conditional references have arrived after them."""
+        self.loaded.clear()
+        awaited = Awaited.objects.using(self.using).filter(resource__source=self.source)
+        references = set(awaited.values_list("reference", flat=True).distinct())
+        arrived = self.find(references) | self.find_by_id(references)
+        waiting = list(awaited.filter(reference__in=arrived).values_list("resource", flat=True).distinct())
+        for start in range(0, len(waiting), 1_000):
+            batch = Batch(refresh=True)
+            rows = Resource.objects.using(self.using).filter(pk__in=waiting[start : start + 1_000])
+            for kind, raw in rows.values_list("type", "raw"):
+                if again := self.again(kind, raw):
+                    batch.add(again)
+            self.store.write(batch)
+
+    def find(self, references: set[str]) -> set[str]:
+        """Those of `references` that are conditional and point at exactly one resource here."""
+        keys = {one: key for one in references if (key := conditional(one))}
+        targets = self.reading.addresses.directory.targets
+        targets.update(self.find_patients([key for key in keys.values() if key[0] == "Patient"]))
+        others = {kind for kind, _ in keys.values()} - DIRECTORY_TYPES - {"Patient"} - self.loaded
+        if others:
+            targets.update(load_directory(self.source, others, using=self.using).targets)
+            self.loaded |= others
+        return {one for one, key in keys.items() if targets.get(key)}
+
+    def find_patients(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+        """The ids at source of the patients with these identifiers; None where several have one."""
+        by_token = {tokens.identifier_in_system(*key[1].split("|", 1)): key for key in keys if "|" in key[1]}
+        rows = PatientToken.objects.using(self.using).filter(token__in=by_token, patient__source=self.source)
+        found: dict[tuple[str, str], str | None] = {}
+        for token, fhir_id in rows.values_list("token", "patient__fhir_id"):
+            key = by_token[token]
+            found[key] = fhir_id if key not in found else None
+        return found
+
+    def find_by_id(self, references: set[str]) -> set[str]:
+        """Those of `references` that name a patient who is here."""
+        by_id = {self.store.id_of(one): one for one in references if literal(one)}
+        here = Patient.objects.using(self.using).filter(pk__in=by_id).values_list("pk", flat=True)
+        return {by_id[str(pk)] for pk in here}

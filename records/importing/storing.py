@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from records import caseloads, consents, links
@@ -118,6 +118,10 @@ class Batch:
         else:
             return False
         return True
+
+    def replace(self, taken: Taken) -> None:
+        """Put the same resource, read with other eyes, in the place of the one that is in."""
+        self.taken[taken.row.id] = taken
 
     def refuse(self, refused: Refused) -> None:
         self.refused.append(refused)
@@ -327,14 +331,22 @@ class Store:
             if one.patient_id and one.taken.consent is not None:
                 refusals = consents.refusals(one.taken.consent, partners)
                 consents.apply(UUID(one.patient_id), f"Consent/{one.row.fhir_id}", refusals, using=self.using)
+        self.unite_linked({UUID(one.patient_id) for one in ready if one.patient_id})
+
+    def unite_linked(self, patient_ids: set[UUID]) -> None:
+        links_of = PatientLink.objects.using(self.using).filter(undone_at=None)
+        pairs = links_of.filter(Q(patient__in=patient_ids) | Q(other__in=patient_ids))
+        linked = {one for pair in pairs.values_list("patient_id", "other_id") for one in pair}
+        links.unite(patient_ids & linked, using=self.using)
 
     def delete(self, targets: list[str]) -> None:
         """What the source no longer has becomes a tombstone; it is never erased."""
         ids = [self.id_of(target) for target in targets]
         gone = Resource.objects.using(self.using).filter(pk__in=ids, tombstoned_at=None)
-        for patient_id, fhir_id in gone.filter(type="Consent").values_list("patient_id", "fhir_id"):
-            if patient_id:
-                consents.apply(patient_id, f"Consent/{fhir_id}", [], using=self.using)
+        refused = list(gone.filter(type="Consent").exclude(patient=None).values_list("patient_id", "fhir_id"))
+        for patient_id, fhir_id in refused:
+            consents.apply(patient_id, f"Consent/{fhir_id}", [], using=self.using)
+        self.unite_linked({patient_id for patient_id, _ in refused})
         gone.update(tombstoned_at=Now())
 
     def reject(self, refused: Iterable[Refused]) -> None:

@@ -124,6 +124,7 @@ class _Scale:
             _mark(p, px, py, label=labels or bool(p.flag) or p.value is None or (p is self.points[-1] and not labels))
             for p, px, py in placed
         ]
+        _keep_labels_inside(frame)
         _keep_labels_apart(frame.points)
         return frame
 
@@ -171,11 +172,20 @@ def _mark(point: Point, x: float, y: float, *, label: bool) -> dict[str, Any]:
         mark["shape"] = "up" if point.flag.endswith("high") else "down"
         mark.update(text=f"{words[point.flag]} {point.text}", text_x=x - 11, text_y=y + 2, anchor="end")
     elif label:
-        mark.update(text=point.text, text_x=x, text_y=y + 19, anchor="middle")
+        # Below a blood pressure stands the bar to its other value.
+        mark.update(text=point.text, text_x=x, text_y=y + 19 if point.second is None else y - 10, anchor="middle")
     # A label that would leave the drawing at the left goes to the other side.
     if mark["text"] and mark.get("anchor") == "end" and x < 40 + 7 * len(mark["text"]):
         mark.update(text_x=x + 11, anchor="start")
     return mark
+
+
+def _keep_labels_inside(frame: Frame) -> None:
+    """Move labels that stand centred at an edge of the drawing off the axis."""
+    for mark in frame.points:
+        if mark["text"] and mark["anchor"] == "middle":
+            half = CHARACTER * len(mark["text"]) / 2 + 3
+            mark["text_x"] = round(min(max(mark["text_x"], frame.left + half), frame.width - half), 1)
 
 
 def _keep_labels_apart(marks: Sequence[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ import uuid
 
 from playwright.sync_api import expect
 
-from tests.journeys.conftest import eventually
+from tests.journeys import steps
 
 NURSE = "nurse@northfield.example"
 
@@ -20,14 +20,7 @@ def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, 
     sponsor.reads("Your people")
     page.get_by_role("button", name="Add a colleague").click()
     sponsor.reads("Add a colleague")
-    page.get_by_label("Work email address").fill(NURSE)
-    page.get_by_label("First name").fill("Practice")
-    page.get_by_label("Last name").fill("Nurse")
-    page.get_by_role("group", name="Which patients?").get_by_role("checkbox").first.check()
-    page.get_by_label("Why").fill("New in the heart failure team")
-    page.get_by_role("checkbox", name=re.compile("I confirm")).check()
-    page.get_by_role("button", name="Ask for access").click()
-    sponsor.reads("Access for Practice Nurse")
+    steps.ask(sponsor, NURSE, "Practice", "Nurse")
 
     # 2. An approver sees what it means, and approves.
     approver = person("approver@hospital.example")
@@ -41,8 +34,8 @@ def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, 
     desk.get_by_role("button", name="Approve", exact=True).click()
 
     # 3. The job provisions: the mail goes out last.
-    (mail,) = eventually(lambda: portal.mails(NURSE), seconds=30)
-    link = re.search(r"http://portal\.localhost:\d+/welcome/\S+", mail["text"]).group()
+    link = steps.link_for(portal, NURSE)
+    assert len(portal.mails(NURSE)) == 1
     expect(page.get_by_text(re.compile("Practice Nurse signs in")).first).to_be_visible()
 
     # 4. The guest opens the mail, redeems with their own account, accepts the terms.
@@ -54,16 +47,8 @@ def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, 
     seat.goto(link)
     expect(seat.get_by_role("heading", level=1)).to_contain_text("Welcome, Practice Nurse")
     assert digest(portal) == before, "reading the landing page changed something"
-    seat.get_by_role("button", name="Continue to sign in").click()
-    guest.passes_the_tenant()
-    seat.get_by_role("button", name="Continue to sign in").click()
-    seat.wait_for_url(re.compile("login.localhost|/terms/"))
-    if "login.localhost" in seat.url:
-        guest.passes_the_tenant()
-    guest.reads("Terms of use")
-    seat.get_by_role("checkbox", name=re.compile("I have read")).check()
-    seat.get_by_role("button", name="Accept and continue").click()
-    guest.reads("You are in")
+    steps.redeem(guest, link)
+    steps.accept_terms(guest)
     seat.get_by_role("button", name="Go to my patients").click()
     guest.reads("My patients")
 
@@ -106,19 +91,12 @@ def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, 
 
 
 def end_access(desk, portal) -> None:
-    request_id = portal_value(portal, "SELECT id FROM partners_accessrequest WHERE address = %s", NURSE)
+    request_id = steps.value(portal, "SELECT id FROM partners_accessrequest WHERE address = %s", NURSE)
     desk.goto(f"/approvals/{request_id}/")
     desk.get_by_role("link", name="End access").or_(desk.get_by_role("button", name="End access")).first.click()
     desk.get_by_label("Why").fill("Has left the organisation")
     desk.get_by_role("button", name="End access").click()
     expect(desk.get_by_text(re.compile("ended", re.IGNORECASE)).first).to_be_visible()
-
-
-def portal_value(portal, query: str, *parameters: object):
-    import psycopg
-
-    with psycopg.connect(portal.addresses()["database_worker_url"]) as worker:
-        return worker.execute(query, parameters).fetchone()[0]
 
 
 def caseload_of(portal, address: str) -> set[str]:
@@ -130,7 +108,7 @@ def caseload_of(portal, address: str) -> set[str]:
         WHERE r.address = %s AND m.starts_at <= now() AND (m.ends_at IS NULL OR m.ends_at > now())
           AND NOT EXISTS (SELECT 1 FROM records_optout o WHERE o.patient_id = m.patient_id
                           AND (o.ends_at IS NULL OR o.ends_at > now()))"""
-    return set(portal_value(portal, query, address))
+    return set(steps.value(portal, query, address))
 
 
 def digest(portal) -> str:
@@ -139,14 +117,12 @@ def digest(portal) -> str:
     parts = " || ".join(
         f"(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {t} t)" for t in tables
     )
-    return portal_value(portal, f"SELECT {parts}")
+    return steps.value(portal, f"SELECT {parts}")
 
 
 def somebody_else(portal, shown: set[str]) -> str:
     """A patient of the demo whom the guest's list doesn't show."""
-    return portal_value(
-        portal, "SELECT id::text FROM records_patient WHERE NOT id::text = ANY(%s) LIMIT 1", list(shown)
-    )
+    return steps.value(portal, "SELECT id::text FROM records_patient WHERE NOT id::text = ANY(%s) LIMIT 1", list(shown))
 
 
 def without_request_id(html: str) -> str:

@@ -1,0 +1,63 @@
+"""Steps of the walk that several journeys take."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+
+from tests.journeys.conftest import Person, Portal, eventually
+
+
+def ask(sponsor: Person, address: str, first: str, last: str) -> None:
+    """Ask for a colleague's access to the first caseload, as a sponsor who is signed in."""
+    page = sponsor.goes_to("/people/add/")
+    page.get_by_label("Work email address").fill(address)
+    page.get_by_label("First name").fill(first)
+    page.get_by_label("Last name").fill(last)
+    page.get_by_role("group", name="Which patients?").get_by_role("checkbox").first.check()
+    page.get_by_label("Why").fill("New in the heart failure team")
+    page.get_by_role("checkbox", name=re.compile("I confirm")).check()
+    page.get_by_role("button", name="Ask for access").click()
+    sponsor.reads(f"Access for {first} {last}")
+
+
+def approve(approver: Person, name: str) -> None:
+    page = approver.goes_to("/approvals/")
+    page.get_by_role("link", name=name).first.click()
+    page.get_by_role("button", name="Approve", exact=True).click()
+
+
+def link_for(portal: Portal, address: str) -> str:
+    """The link of the newest mail to `address`, once it is there."""
+    mails = eventually(lambda: portal.mails(address), seconds=30)
+    found = re.search(r"http://portal\.localhost:\d+/welcome/\S+", mails[-1]["text"])
+    assert found, mails[-1]["text"]
+    return found.group()
+
+
+def redeem(guest: Person, link: str) -> None:
+    """Open the link, redeem with the guest's own account, and go on to our sign-in."""
+    guest.goes_to(link)
+    guest.page.get_by_role("button", name="Continue to sign in").click()
+    guest.passes_the_tenant()
+    guest.page.get_by_role("button", name="Continue to sign in").click()
+    guest.page.wait_for_load_state()
+    guest.page.wait_for_url(re.compile(r"login\.localhost|/terms/|/callback/"))
+    if "login.localhost" in guest.page.url:
+        guest.passes_the_tenant()
+
+
+def accept_terms(guest: Person) -> None:
+    guest.reads("Terms of use")
+    guest.page.get_by_role("checkbox", name=re.compile("I have read")).check()
+    guest.page.get_by_role("button", name="Accept and continue").click()
+    guest.reads("You are in")
+
+
+def value(portal: Portal, query: str, *parameters: object):
+    """The first column of the first row of `query`, as the worker's role."""
+    with psycopg.connect(portal.addresses()["database_worker_url"]) as worker:
+        row = worker.execute(query, parameters).fetchone()
+        assert row is not None, query
+        return row[0]

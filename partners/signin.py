@@ -29,7 +29,7 @@ from clinicportal.http import Session, entra_session
 from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION
 from clinicportal.models import StaffRole, User
 from partners import addresses, idtoken, invitations
-from partners.models import Guest, PartnerOrganisation
+from partners.models import Guest, Invitation, PartnerOrganisation
 from records.models import Grant, Suspension
 
 log = structlog.get_logger(__name__)
@@ -120,7 +120,17 @@ def invited_guest(guest: Guest, identity: Identity) -> User:
         raise TurnedAway("suspended", "partners/signin/paused.jinja")
     if not is_expected_account(guest, identity):
         raise TurnedAway("wrong-account", "partners/signin/wrong_account.jinja", guest=guest)
+    if guest.redeemed_at is None and is_too_late(guest):
+        raise TurnedAway("invitation-expired", "partners/signin/too_late.jinja")
     return user
+
+
+def is_too_late(guest: Guest) -> bool:
+    """Whether somebody was invited, never came, and has no invitation left that still holds. Entra's never end."""
+    waiting = [invitation for invitation in guest.invitations.all() if invitation.status in Invitation.UNREDEEMED]
+    return bool(waiting) and all(
+        invitation.status == Invitation.Status.EXPIRED or invitations.is_over(invitation) for invitation in waiting
+    )
 
 
 def is_expected_account(guest: Guest, identity: Identity) -> bool:
@@ -129,7 +139,7 @@ def is_expected_account(guest: Guest, identity: Identity) -> bool:
         return False
     if guest.redeemed_at is None or identity.identity_provider == PASSCODE:
         # A colleague at the same organisation can redeem a forwarded link, too. Later an address may change.
-        return addresses.canonical(identity.address) == guest.address
+        return addresses.folded(identity.address) == guest.address
     return True
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 JOBS = os.environ.get("JOBS", "2")
+MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -44,9 +46,18 @@ def main() -> int:
     checks = STATIC if "--static" in sys.argv else STATIC + TESTS
     if checks is not STATIC:
         provide_browser()
-    results = [(check.title, *run(check)) for check in checks]
+    with tempfile.TemporaryDirectory(prefix="clinicportal-", dir=memory(), ignore_cleanup_errors=True) as data:
+        # Servers of the checks' own. Hundreds of clones of a database on disk would take ten times as long.
+        Path(data).chmod(0o755)
+        os.environ["CLINICPORTAL_DATA_DIR"] = data
+        results = [(check.title, *run(check)) for check in checks]
     print("\n" + "\n".join(f"{'ok  ' if passed else 'FAIL'} {title} ({took:.0f} s)" for title, passed, took in results))
     return 0 if all(passed for _, passed, _ in results) else 1
+
+
+def memory() -> str | None:
+    """A folder in memory where there is one; None: the usual temporary one."""
+    return MEMORY if os.access(MEMORY, os.W_OK) else None
 
 
 def run(check: Check) -> tuple[bool, float]:

@@ -9,7 +9,7 @@ import pytest
 
 from clinicportal.models import StaffRole, User
 from partners import signin
-from partners.models import Guest, IdentityProvider, PartnerOrganisation, Sponsor
+from partners.models import AccessRequest, Guest, IdentityProvider, Invitation, PartnerOrganisation, Sponsor
 from partners.signin import Identity, TurnedAway, admit
 from records.models import Suspension
 from tests import factories as make
@@ -83,6 +83,31 @@ def test_after_redemption_an_address_may_change_and_a_provider_may_not(nurse, in
     Guest.objects.filter(pk=invited.pk).update(redeemed_at=make.days(-1), identity_provider=HOME)
     assert admit(replace(nurse, address="new.name@partner-b.example")) == invited.user
     assert turned_away(replace(nurse, identity_provider=FOREIGN)) == "wrong-account"
+
+
+def test_an_address_that_no_invitation_could_have_is_nobody(nurse):
+    assert turned_away(replace(nurse, address="nurse+x@partner-b.example")) == "wrong-account"
+    assert turned_away(replace(nurse, address="")) == "wrong-account"
+
+
+@pytest.fixture
+def invitation(invited, partner, caseload) -> Invitation:
+    sponsor = Sponsor.objects.create(organisation=partner, user=make.make_user("Sponsor"), kind="sponsor")
+    request = AccessRequest.objects.create(
+        organisation=partner, sponsor=sponsor, email=NURSE, address=NURSE, first_name="Practice", last_name="Nurse",
+        why="New", ends_at=make.days(90), status="fulfilled",
+    )  # fmt: skip
+    return Invitation.objects.create(request=request, guest=invited, status="sent", expires_at=make.days(1))
+
+
+def test_an_invitation_that_ran_out_admits_nobody(nurse, invited, invitation):
+    assert admit(nurse) == invited.user
+    Invitation.objects.update(expires_at=make.days(-0.1))
+    assert turned_away(nurse) == "invitation-expired"
+    Invitation.objects.update(status="expired", expires_at=make.days(1))
+    assert turned_away(nurse) == "invitation-expired"
+    Guest.objects.update(redeemed_at=make.days(-5))
+    assert admit(nurse) == invited.user, "who came once does not need the link again"
 
 
 def test_a_passcode_guest_needs_the_invited_address_each_time(nurse, invited, partner):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import statistics
 import time
+from pathlib import Path
 
 import psycopg
 
@@ -15,9 +16,13 @@ COPY = "COPY bench_bare (line) FROM STDIN"
 ROUNDS = 3
 
 
+def files() -> list[Path]:
+    return sorted(SYNTHEA.glob("*.ndjson.gz"))  # not the folder: below it are Bundles
+
+
 def lines() -> list[bytes]:
     found: list[bytes] = []
-    for path in sorted(SYNTHEA.glob("*.ndjson.gz")):
+    for path in files():
         with gzip.open(path) as file:
             found += [line for line in file if line.strip()]
     return found
@@ -58,7 +63,7 @@ def run() -> None:
                 f"bench-{number}",
                 "--facility",
                 f"Bench {number}",
-                str(SYNTHEA),
+                *map(str, files()),
             ]
             ours.append(timed(here, command))
             if number == 0:

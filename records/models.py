@@ -544,10 +544,14 @@ class Resource(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
-    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # No check in the database for these two: it was a third of an import's work there, each time for the same row,
+    # which the import's own row (with its check) keeps from going.
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     type = models.CharField(max_length=40)
     fhir_id = models.CharField(max_length=64)
-    facility = models.ForeignKey(Facility, on_delete=models.PROTECT, related_name="+", db_index=False)
+    facility = models.ForeignKey(
+        Facility, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     patient = models.ForeignKey(Patient, null=True, on_delete=models.CASCADE, related_name="resources", db_index=False)
     section = models.CharField(max_length=20, choices=Section.choices, null=True)
     code = models.CharField(max_length=120, blank=True)  # system|code of the first coding

@@ -185,6 +185,7 @@ class Store:
     def write(self, batch: Batch) -> None:
         """Store the batch and count it on the import, or nothing of it."""
         with transaction.atomic(using=self.using):
+            self.do_not_wait_for_the_disk()
             known = self.known(list(batch.taken))
             fresh = [taken for taken in batch.taken.values() if self.is_fresh(taken, known, batch)]
             self.write_patients([taken for taken in fresh if taken.patient])
@@ -198,6 +199,11 @@ class Store:
             self.reject(batch.refused)
             if not batch.refresh:
                 self.count(batch, created=sum(one.row.id not in known for one in ready), changed=changed)
+
+    def do_not_wait_for_the_disk(self) -> None:
+        """A power cut may cost the last batches, which the next run brings again. The import's end is waited for."""
+        with self.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit = off")
 
     # ------------------------------------------------------------ what is new
 

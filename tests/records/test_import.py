@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import tracemalloc
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,8 @@ from django.db import connection, connections
 
 from clinicportal.viewing import viewing
 from records.ids import resource_id, texts_of_ids
-from records.importing import running, storing
+from records.importing import extraction, reading, running, storing
+from records.importing.references import Directory
 from records.importing.storing import AlreadyRunning, only_import_of
 from records.models import (
     AlsoAbout,
@@ -393,3 +395,29 @@ def test_rows_beside_a_resource_go_with_its_version(feed):
     assert not AlsoAbout.objects.using(WORKER).exists()
     assert not Awaited.objects.using(WORKER).exists()
     assert feed.classes("Observation/o1") == set()
+
+
+def test_memory_does_not_grow_with_the_feed(feed, monkeypatch):
+    monkeypatch.setattr(running, "ROWS", 200)
+    text = [{"text": "x" * 2_000}]
+    peaks = []
+    for number in (1_000, 8_000):
+        feed.write("feed.ndjson.gz", ndjson(patient(), *(observation(f"o{n}", note=text) for n in range(number))))
+        files, _ = reading.find_files([feed.folder])
+        tracemalloc.start()
+        for batch, _ in running.Reading(feed.source, files, Directory()).batches():
+            assert batch is None or len(batch.taken) <= 200
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]  # eight times as much; a cache of ids fills up once
+
+
+def test_a_newer_reading_of_the_rules_brings_columns_up_to_date_without_a_version(feed, monkeypatch):
+    feed.send(patient(), observation(effectiveDateTime="2024-05-01"))
+    Resource.objects.using(WORKER).filter(type="Observation").update(section="documents", label="old")
+    assert counts(feed.run()) == (0, 0, 2, 0, 0)
+    assert feed.resource("Observation/o1").label == "old"
+    monkeypatch.setattr(extraction, "RULES", b"next")
+    assert counts(feed.run()) == (0, 0, 2, 0, 0)
+    found = feed.resource("Observation/o1")
+    assert (found.section, found.label, found.number) == ("results", "Hemoglobin", 1)

@@ -76,6 +76,14 @@ def template(urls: dict[str, str]) -> str:
     return name
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_broker() -> None:
+    """A nudge of a test reaches nobody: the work is rows, and a worker of `make run` must not be rung for it."""
+    from clinicportal.celery import app
+
+    app.conf.broker_url = "redis://127.0.0.1:1/0"
+
+
 class Clones:
     """Hands out clones of the template. The next one is made while the test at hand runs."""
 

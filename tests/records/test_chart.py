@@ -14,8 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from clinicportal.middleware import MFA, ORGANISATION
-from clinicportal.models import AuditEvent, AuditSubject, User
+from clinicportal.models import AuditEvent, AuditSubject
 from records import tokens
 from records.models import Patient, PatientToken, Resource, ResourceVersion, Section
 from tests import factories as make
@@ -28,18 +27,6 @@ PATHS = (
 )  # fmt: skip
 
 
-def browser(user: User) -> Client:
-    """A browser in which `user` is signed in with a second factor."""
-    client = Client()
-    client.force_login(user)
-    session = client.session
-    session[ORGANISATION], session[MFA] = str(user.acting_for), timezone.now().isoformat()
-    session["capacities"] = ["guest"]
-    session.start()
-    session.save()
-    return client
-
-
 @pytest.fixture
 def everything(grant):
     """The guest's grant with all sections."""
@@ -49,7 +36,7 @@ def everything(grant):
 
 @pytest.fixture
 def seat(guest, everything) -> Client:
-    return browser(guest)
+    return make.client_for(guest)
 
 
 def text_of(response) -> str:
@@ -101,7 +88,7 @@ def counted():
 
 
 def test_an_outsider_gets_404_for_every_page(outsider, patient, grant):
-    seat = browser(outsider)
+    seat = make.client_for(outsider)
     assert {seat.get(f"/patients/{patient.pk}/{path}").status_code for path in PATHS} == {404}
 
 
@@ -144,7 +131,7 @@ def test_opening_a_page_is_written_down_with_its_section_and_basis(seat, patient
 
 def test_what_the_access_leaves_out_is_said_and_not_in_the_menu(guest, grant, patient):
     make.make_resource(patient, Section.MEDICINES, "MedicationRequest", body={"status": "active"})
-    seat = browser(guest)  # demographics, problems, results
+    seat = make.client_for(guest)  # demographics, problems, results
     seen = text_of(seat.get(f"/patients/{patient.pk}/"))
     assert (
         "Your access does not include medicines, allergies, vitals, immunisations, procedures, encounters, documents"
@@ -432,7 +419,7 @@ def test_the_dead_are_hatched_in_the_list_and_the_banner(seat, patient):
 
 
 def test_without_a_grant_the_list_is_empty_and_says_so(outsider, patient):
-    seen = text_of(browser(outsider).get("/patients/"))
+    seen = text_of(make.client_for(outsider).get("/patients/"))
     assert "Nobody is in your caseloads right now." in seen
     assert "TESTPATIENT" not in seen
 
@@ -490,6 +477,6 @@ def test_with_the_wall_down_the_querysets_still_hide_what_is_withheld(seat, outs
         assert "ELSEWHERE" not in text_of(seat.get("/patients/"))
         assert "ELSEWHERE" not in text_of(seat.post("/patients/", {"find": "Elsewhere"}))
         assert seat.get(f"/patients/{stranger.pk}/").status_code == 404
-        assert browser(outsider).get(f"/patients/{patient.pk}/").status_code == 404
+        assert make.client_for(outsider).get(f"/patients/{patient.pk}/").status_code == 404
     finally:
         row_security("ENABLE")

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.journeys import steps
 
 NURSE = "nurse@northfield.example"
+CAST = ("Practice Nurse", "Northfield Sponsor", "Access Approver")
 
 
 def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, portal):
@@ -72,7 +73,7 @@ def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, 
     assert without_request_id(seat.content()) == outside_text
 
     # 6. All of it is in the audit.
-    trail = portal.trail()
+    trail = [event for event in portal.trail() if event["who"] in ("", *CAST)]
     types = {event["type"] for event in trail}
     assert {
         "signed-in", "access-asked", "access-approved", "provisioned", "invitation-sent", "invitation-redeemed",
@@ -81,7 +82,8 @@ def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, 
     patient = record.split("/")[2]
     opened = {event["section"] for event in trail if event["type"] == "record-opened" and patient in event["patients"]}
     assert {"results", "medicines", "problems", "allergies", "immunisations"} <= opened
-    assert sum(event["type"] == "record-refused" for event in trail) == 2
+    refused = [event for event in trail if event["type"] == "record-refused" and event["who"] == "Practice Nurse"]
+    assert len(refused) == 2
 
     # 7. The approver ends the access: the next request is turned away.
     end_access(desk, portal)

@@ -11,8 +11,8 @@ nowhere else count as the partner. Each basis has a start, an end and a tail:
 | care team | CareTeam.participant (member, onBehalfOf) or managingOrganization; from the period's start | 14 days after the team's, or that participant's, end |
 | referral | ServiceRequest.requester or performer is the partner; an order, not revoked | 180 days after authoredOn |
 
-A completed referral keeps its tail: its results come then. Lists kept by hand (`basis` list, or no evidence) are
-never touched. The demo set's visits are years old, so a source may instead register each patient with the
+A completed referral keeps its tail: its results come then. Nothing ties a patient whom the source has deleted. Which
+of these fill a caseload is `Caseload.filled_by`. Lists kept by hand (`basis` list, or no evidence) are never touched. The demo set's visits are years old, so a source may instead register each patient with the
 organisation of their latest wellness visit (`Source.registers_by_latest_visit`, see `by_latest_visit`).
 """  # noqa: E501 - a table
 
@@ -293,13 +293,19 @@ def refresh(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> Changes:
     What a basis no longer supports ends now; what is kept by hand stays.
     """
     partners = partners_in(source, using=using)
-    ties = list(ties_of(source, partners, using=using))
+    gone = deleted_patients(source, using=using)
     visits = list(by_latest_visit(source, using=using)) if source.registers_by_latest_visit else []
+    ties = [tie for tie in (*ties_of(source, partners, using=using), *visits) if tie.patient_id not in gone]
     with transaction.atomic(using=using):
-        changes = write(source, strongest([*ties, *visits]), using=using)
+        changes = write(source, strongest(ties), using=using)
     names = dict(Organisation.objects.using(using).values_list("pk", "name"))
     changes.assigned.update(names[tie.organisation_id] for tie in visits)
     return changes
+
+
+def deleted_patients(source: Source, *, using: str) -> set[UUID | None]:
+    rows = Resource.objects.using(using).filter(source=source, type="Patient").exclude(tombstoned_at=None)
+    return set(rows.values_list("patient_id", flat=True))
 
 
 def strongest(ties: Iterable[Tie]) -> dict[tuple[UUID, UUID, str], Tie]:

@@ -134,6 +134,8 @@ def look_at(path: Path, name: str) -> File | None:
     # A line that is not JSON but names a resource type is a broken resource, and must not go by as "not FHIR".
     if not types or (len(parsed) == len(lines) and not any("resourceType" in document for document in parsed)):
         return None
+    if not head.startswith(b"{") and not any(line.startswith(b"{") and RESOURCE_TYPE.search(line) for line in lines):
+        return None  # a text about FHIR
     by_lines = bool(parsed) or re.search(r"\.(ndjson|jsonl)(\.gz)?$", name) is not None
     # By its earliest type: a file of many types may hold older versions of what other files hold.
     rank = (

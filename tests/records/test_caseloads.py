@@ -169,10 +169,14 @@ def test_a_referral_counts_for_180_days_unless_it_is_revoked(send, who, fields, 
         ("PractitionerRole/left", False),
         ("Practitioner/theirs", True),
         ("Practitioner/both", False),
+        ("Practitioner/of-two-partners", False),
         ("Organization/other", False),
     ],
 )
-def test_departments_places_and_people_of_a_partner_count_as_the_partner(send, target, counts):
+def test_departments_places_and_people_of_a_partner_count_as_the_partner(send, facility, target, counts):
+    riverside = Organisation.objects.using(WORKER).create(name="Riverside", key="riverside")
+    make.make_caseload(riverside, facility)
+
     def role(id: str, who: str, where: str, **fields) -> dict:
         fields = {"practitioner": ref(who), "organization": ref(where), **fields}
         return {"resourceType": "PractitionerRole", "id": id, **fields}
@@ -186,6 +190,9 @@ def test_departments_places_and_people_of_a_partner_count_as_the_partner(send, t
         role("left", "Practitioner/gone", "Organization/n", active=False),
         role("here", "Practitioner/both", "Organization/n"),
         role("also", "Practitioner/both", "Organization/other"),
+        organization("r", "riverside"),
+        role("one", "Practitioner/of-two-partners", "Organization/n"),
+        role("two", "Practitioner/of-two-partners", "Organization/r"),
         about("ServiceRequest", "s1", status="active", authoredOn=day(-1), requester=ref(target)),
     )
     assert bool(found) == counts
@@ -254,6 +261,14 @@ def test_a_basis_that_vanishes_ends_its_membership(feed, send):
     feed.send({"resourceType": "Bundle", "id": "b", "entry": [request]})
     assert in_force() == set()
     assert Resource.objects.using(WORKER).get(type="Encounter").tombstoned_at
+
+
+def test_a_patient_whom_the_source_deleted_is_in_no_caseload(feed, send):
+    assert send(generalPractitioner=[NORTHFIELD])
+    encounter = about("Encounter", "e1", status="in-progress", period={"start": day(-1)}, serviceProvider=NORTHFIELD)
+    request = {"request": {"method": "DELETE", "url": "Patient/p1"}}
+    feed.send(encounter, {"resourceType": "Bundle", "id": "b", "entry": [request]})
+    assert in_force() == set()
 
 
 def test_another_sources_patients_and_other_facilities_are_left_alone(feed, send, northfield):

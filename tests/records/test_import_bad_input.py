@@ -152,9 +152,10 @@ def test_files_without_fhir_are_left_alone_and_named(feed):
     feed.write("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(100))
     feed.write("empty.ndjson", b"")
     feed.write("notes.txt", b"Nothing to see")
+    feed.write("README.md", b'# A feed\n\n    {\n      "resourceType": "Patient"\n    }\n')
     feed.write(".hidden.ndjson", ndjson(patient("hidden")))
     result = feed.run()
-    assert result.others == ["empty.ndjson", "log.ndjson", "manifest.json", "notes.txt", "picture.png"]
+    assert result.others == ["README.md", "empty.ndjson", "log.ndjson", "manifest.json", "notes.txt", "picture.png"]
     assert (result.files, result.run.read) == (1, 1)
 
 

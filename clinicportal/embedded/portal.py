@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clinicportal.embedded.children import Child
@@ -31,6 +31,8 @@ class Step:
     env: Mapping[str, str]
     log: Path
     needs_tenant: bool = False
+    done: Path | None = None
+    """A mark in the data directory: where it is, the step was done and is not asked for again."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,13 @@ class Portal:
     def steps(self) -> list[Step]:
         steps = [self._step("Bring the database up to date", "migrate", "--no-input", "-v1")]
         if self.with_tenant:
-            steps.append(self._step("Fill an empty portal with demo data", "demo", "--if-empty", needs_tenant=True))
-        return steps
+            demo = self._step("Fill an empty portal with demo data", "demo", "--if-empty")
+            steps.append(replace(demo, needs_tenant=True, done=self.paths.data / "demo-is-in"))
+        return [step for step in steps if step.done is None or not step.done.exists()]
 
-    def _step(self, title: str, *arguments: str, needs_tenant: bool = False) -> Step:
+    def _step(self, title: str, *arguments: str) -> Step:
         argv = [sys.executable, str(ROOT / "manage.py"), *arguments]
-        return Step(title, argv, self._environment(), self.paths.log("setup"), needs_tenant)
+        return Step(title, argv, self._environment(), self.paths.log("setup"))
 
     def tenant(self) -> list[Child]:
         """Return the local tenant, which some steps need already; nothing when a real one is named."""

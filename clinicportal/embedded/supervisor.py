@@ -173,6 +173,8 @@ class Supervisor:
         if process.returncode != 0:
             words = "\n".join(step.log.read_text(errors="replace").splitlines()[-15:])
             raise Failed(f"{step.title}: failed. The end of {step.log}:\n{words}")
+        if step.done:
+            step.done.touch()
 
     def _watch(self) -> NoReturn:
         while True:

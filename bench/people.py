@@ -64,20 +64,25 @@ def reader() -> tuple[User, list[str]]:
     return user, patients
 
 
+def statements(captured: CaptureQueriesContext) -> int:
+    """How many SQL statements ran, without BEGIN and COMMIT."""
+    return sum(query["sql"] not in ("BEGIN", "COMMIT") for query in captured.captured_queries)
+
+
 def prepare_reading() -> None:
     """Print a session of `reader`, patients, and how many SQL statements each page takes."""
     user, patients = reader()
     client: Client = client_for(user)
     queries = {}
     for page in ("", "results", "medicines", "problems", "allergies", "immunisations", "encounters", "documents"):
-        path = f"/patients/{patients[0]}/{page}"
+        path = f"/patients/{patients[0]}/{page}/" if page else f"/patients/{patients[0]}/"
         client.get(path)  # the first one loads templates
         with CaptureQueriesContext(connection) as captured:
             answer = client.get(path, follow=False)
-        queries[page or "summary"] = (answer.status_code, len(captured))
+        queries[page or "summary"] = (answer.status_code, statements(captured))
     with CaptureQueriesContext(connection) as captured:
         answer = client.get("/patients/")
-    queries["my patients"] = (answer.status_code, len(captured))
+    queries["my patients"] = (answer.status_code, statements(captured))
     session = next(iter(client.cookies.values())).value
     with transaction.atomic():
         print(json.dumps({"session": session, "patients": patients, "queries": queries}))

@@ -83,7 +83,13 @@ def place(**settings: str) -> Iterator[Place]:
     port = free_ports(4)
     foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environment |= {"CLINICPORTAL_DATA_DIR": str(data), "PORT": str(port), "TENANT_PORT": str(port + 1), **settings}
+    environment |= {
+        "DJANGO_SETTINGS_MODULE": "clinicportal.settings",
+        "CLINICPORTAL_DATA_DIR": str(data),
+        "PORT": str(port),
+        "TENANT_PORT": str(port + 1),
+        **settings,
+    }
     log = (data / "up.log").open("w+")
     process = subprocess.Popen(
         [sys.executable, "-m", "clinicportal.embedded", "up"],

@@ -1,7 +1,8 @@
 """Which section of the record a FHIR R4 resource belongs to.
 
 What is mapped to no section is shown to no one: a type that we do not know, or that is not care (claims,
-consents, tasks, provenance, audit), stays hidden until somebody decides otherwise here.
+consents, tasks, audit), stays hidden until somebody decides otherwise here. A Provenance is in the section of all
+that it is about, if that is one (settling.py); a Binary in that of its document.
 """
 
 from __future__ import annotations

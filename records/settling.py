@@ -1,4 +1,4 @@
-"""Labels that a resource takes over: from its patient, and from what it holds.
+"""What a resource takes over: labels of its patient and of what it holds, and a Provenance its section.
 
 A container (document, report, list, Provenance, a prescription of a labelled medicine) carries the labels of all
 it holds, however deep; every resource carries those of its patient. `Resource.classes` is that sum. While it is
@@ -40,7 +40,11 @@ WITH RECURSIVE target AS MATERIALIZED (
            array_agg(DISTINCT held.class) FILTER (WHERE held.class IS NOT NULL) AS classes,
            -- a prescription that only points at its medicine is listed under the medicine's name
            max(r.label) FILTER (WHERE r.type = 'Medication') AS label,
-           max(r.code) FILTER (WHERE r.type = 'Medication') AS code
+           max(r.code) FILTER (WHERE r.type = 'Medication') AS code,
+           -- a Provenance belongs to the section and the patient of all that it is about, if they agree
+           CASE WHEN count(DISTINCT coalesce(r.section, '')) = 1 THEN max(r.section) END AS section,
+           CASE WHEN count(DISTINCT r.patient_id) = 1 AND count(r.patient_id) = count(*)
+                THEN min(r.patient_id::text)::uuid END AS patient_id
     FROM inside i
     LEFT JOIN records_resource r ON r.id = i.id
     LEFT JOIN records_patient p ON p.id = r.patient_id
@@ -51,6 +55,8 @@ WITH RECURSIVE target AS MATERIALIZED (
 )
 UPDATE records_resource c SET
     settled = true,
+    section = CASE WHEN c.type = 'Provenance' THEN f.section ELSE c.section END,
+    patient_id = CASE WHEN c.type = 'Provenance' THEN coalesce(c.patient_id, f.patient_id) ELSE c.patient_id END,
     label = CASE WHEN c.label = '' THEN coalesce(f.label, '') ELSE c.label END,
     code = CASE WHEN c.code = '' THEN coalesce(f.code, '') ELSE c.code END,
     classes = ARRAY(
@@ -60,7 +66,7 @@ UPDATE records_resource c SET
         ) AND c.type <> 'Patient' THEN ARRAY['unknown']::varchar[] END) AS of_all (class) ORDER BY class)
 FROM target t
 LEFT JOIN found f ON f.container = t.id
-LEFT JOIN records_patient p ON p.id = t.patient_id
+LEFT JOIN records_patient p ON p.id = coalesce(t.patient_id, f.patient_id)
 WHERE c.id = t.id AND (%(final)s OR coalesce(f.complete, true))
 """
 

@@ -144,10 +144,12 @@ class Extraction:
         resource, raw = arrived.document, arrived.raw
         shape = SHAPES.get(arrived.type, OTHER)
         section = section_of(resource)
-        inline = b"sec-label" in raw or b"\\u" in raw  # the url of an inline label may hide behind an escape
+        # The url of an inline label may hide behind an escape.
+        inline = b"sec-label" in raw or (b"\\" in raw and b"\\u" in raw)
         classes = labels.own_classes(resource, inline=inline) | arrived.classes
         about, awaits = about_of(resource, arrived, shape)
-        others = others_in(resource, arrived, about) if section else frozenset()
+        # What is in no section is shown to no one, whoever else it is about; a Provenance gets its section later.
+        others = others_in(resource, arrived, about) if section or arrived.type == "Provenance" else frozenset()
         awaits |= unresolved_in(resource, arrived)
         system, code, label = code_of(resource, shape.code)
         meta = resource.get("meta") or {}

@@ -88,8 +88,10 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise why_not_json(raw, error) from None
     if not isinstance(document, dict):
         raise Unreadable(Reason.NOT_A_RESOURCE, "not a JSON object")
-    refuse_null_characters(raw)
-    refuse_duplicate_keys(raw, document)
+    escapes = b"\\" in raw and b"\\u" in raw
+    if escapes:
+        refuse_null_characters(raw)
+    refuse_duplicate_keys(raw, document, escapes=escapes)
     return document
 
 
@@ -106,22 +108,19 @@ NULL_CHARACTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 def refuse_null_characters(raw: bytes) -> None:
     """PostgreSQL cannot store U+0000 in text; FHIR forbids it too."""
-    if b"\\u0000" in raw and NULL_CHARACTER.search(raw):
+    if NULL_CHARACTER.search(raw):
         raise Unreadable(Reason.NULL_CHARACTER, "contains the character U+0000")
 
 
-def refuse_duplicate_keys(raw: bytes, document: dict[str, Any]) -> None:
+def refuse_duplicate_keys(raw: bytes, document: dict[str, Any], *, escapes: bool) -> None:
     """A key twice in one object means two readers may see two records: one with a security label, one without.
 
     Without escapes every dropped key shows as a missing colon in the text written back, and nothing else does.
     """
-    if b"\\u" not in raw:
-        if raw.count(b":") == orjson.dumps(document).count(b":"):
-            return
-    else:
+    if escapes:
         json.loads(raw, object_pairs_hook=without_duplicates)
-        return
-    raise duplicate_key
+    elif raw.count(b":") != orjson.dumps(document).count(b":"):
+        raise duplicate_key
 
 
 duplicate_key = Unreadable(Reason.DUPLICATE_KEY, "an object has the same key twice")
@@ -133,8 +132,10 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 
 NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
-STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-BRACKET_OR_STRING = re.compile(STRING + rb"|[{}\[\]]", re.DOTALL)
+# Possessive: a string that does not end is given up once, not tried again in every way it could be shorter.
+STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+# With an open string taken to the end of the text, which would be read again from each of its quotes otherwise.
+BRACKET_OR_STRING = re.compile(STRING + rb"?+|[{}\[\]]", re.DOTALL)
 
 
 def nests_deeper_than(limit: int, raw: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -73,7 +74,7 @@ def import_files(
     started, started_at = time.monotonic(), timezone.now()
     files, others = find_files(paths)
     manifest = manifest_in(paths)
-    with only_import_of(source, using=using), rare_garbage_collections():
+    with only_import_of(source, using=using), tuned_for_bulk():
         run = Import.objects.using(using).create(source=source)
         store = Store(source, run, using=using)
         reading = Reading(source, files, load_directory(source, using=using), base_in(manifest))
@@ -92,14 +93,17 @@ def import_files(
 
 
 @contextmanager
-def rare_garbage_collections() -> Iterator[None]:
-    """Let Python look for cycles rarely: parsed documents have none, and looking is a fifth of an import's work."""
-    before = gc.get_threshold()
+def tuned_for_bulk() -> Iterator[None]:
+    """Let Python look for cycles rarely (parsed documents have none, and looking is a fifth of the work), and
+    let the writing thread back in soon when the database has answered."""
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(100_000, 20, 100)
+    sys.setswitchinterval(0.001)
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
 
 
 def finish(run: Import, up_to: Any, *, using: str) -> None:

@@ -98,6 +98,26 @@ def test_limits_are_those_of_one_resource(feed, monkeypatch):
     assert counts(result) == (1, 0, 1, 0, 1)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b'"' + b'\\"' * 2_000_000,
+        b'"' * 2_000_001,
+        b"\\" * 3_000_000 + b"u0000",
+        b'{"reference":"' * 200_000,
+        b"[{" * 900_000,
+    ],
+)
+def test_no_text_makes_reading_slow(feed, tail):
+    """Time grows with the length of a line, not with its square, whatever it is made of."""
+    opened = b'{"resourceType":"Basic","id":"x","a":' + b'[{"b":' * 40
+    feed.write("a.ndjson", opened + tail + b"\n" + ndjson(patient()))
+    feed.write("b.json", b'{"resourceType":"Bundle","entry":[{"resource":' + opened + tail)
+    result = feed.run()
+    assert (result.run.created, result.run.rejected) == (1, 2)
+
+
 def test_an_attachment_of_megabytes_is_no_problem(feed):
     data = "QUJD" * 700_000
     result = feed.send(patient(), about("DocumentReference", "d1", content=[{"attachment": {"data": data}}]))

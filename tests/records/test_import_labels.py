@@ -158,6 +158,33 @@ def test_a_binary_is_of_the_document_that_it_is_the_content_of(feed):
     assert feed.classes("Binary/b1") == {"hiv"}
 
 
+@pytest.mark.parametrize(
+    ("targets", "section"),
+    [
+        (("Patient/p1",), "demographics"),
+        (("Observation/o1", "DiagnosticReport/r1"), "results"),
+        (("Observation/o1", "Condition/c1"), None),
+        (("Observation/o1", "Claim/x"), None),
+        (("Observation/o1", "Observation/gone"), None),
+        (("Patient/p1", "Patient/p2"), "demographics"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_provenance_is_in_the_section_of_what_it_is_about(feed, targets, section, order):
+    resources = [
+        patient(), patient("p2"), observation(meta=HIV), about("DiagnosticReport", "r1"), about("Condition", "c1"),
+        about("Claim", "x"), {"resourceType": "Provenance", "id": "v1", "target": refs(*targets)},
+    ]  # fmt: skip
+    feed.send(*resources[::order])
+    found = feed.resource("Provenance/v1")
+    assert found.section == section
+    assert ("hiv" in found.classes) == ("Observation/o1" in targets)
+    if "Patient/p2" in targets:
+        assert found.patient_id is None, "of two patients: shown to no one"
+    elif section:
+        assert found.patient_id == feed.patient().pk
+
+
 def test_a_binary_of_two_patients_documents_is_nobodys(feed):
     content = [{"attachment": {"url": "Binary/b1"}}]
     feed.send(

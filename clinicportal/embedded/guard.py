@@ -20,11 +20,13 @@ def main(run: Path, grace: float) -> None:
         signal.signal(number, signal.SIG_IGN)
     if sys.stdin.buffer.read() == ALL_IS_WELL:
         return
+    # Those of now: whoever starts the portal again meanwhile writes groups of their own into the same files.
+    groups = written(run)
     end_gently(run)
     deadline = time.monotonic() + grace
-    while living(run) and time.monotonic() < deadline:
+    while (groups := living(groups)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    for group in living(run):
+    for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
 
@@ -38,16 +40,23 @@ def end_gently(run: Path) -> None:
             os.kill(int(lock.read_bytes()), signal.SIGINT if lock.name == "postgres.lock" else signal.SIGTERM)
 
 
-def living(run: Path) -> set[int]:
-    """Return the process groups in the lock files (see Child.lock) that still have a member."""
+def written(run: Path) -> set[int]:
+    """Return the process groups in the lock files (see Child.lock)."""
     groups = set()
     for lock in run.glob("*.lock"):
-        with contextlib.suppress(ValueError, ProcessLookupError, PermissionError):
-            group = int(lock.read_bytes())
-            if group > 1:
-                os.killpg(group, 0)
-                groups.add(group)
-    return groups
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            groups.add(int(lock.read_bytes()))
+    return {group for group in groups if group > 1}
+
+
+def living(groups: set[int]) -> set[int]:
+    """Return those groups that still have a member."""
+    found = set()
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, 0)
+            found.add(group)
+    return found
 
 
 if __name__ == "__main__":

@@ -582,7 +582,8 @@ class Resource(models.Model):
             models.Index("patient", "code", F("time").desc(nulls_last=True), name="resource_by_code"),
             # What the importer asks: few rows of any table, so they cost others nothing.
             models.Index(fields=["source"], condition=Q(settled=False), name="resource_unsettled"),
-            GinIndex(fields=["holds"], condition=~Q(holds=[]), name="resource_by_content"),
+            # Without the list of new entries: each of the many keys that are asked for would read all of it.
+            GinIndex(fields=["holds"], condition=~Q(holds=[]), fastupdate=False, name="resource_by_content"),
         ]
 
     def __str__(self) -> str:

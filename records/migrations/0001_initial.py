@@ -366,7 +366,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='resource',
-            index=django.contrib.postgres.indexes.GinIndex(condition=models.Q(('holds', []), _negated=True), fields=['holds'], name='resource_by_content'),
+            index=django.contrib.postgres.indexes.GinIndex(condition=models.Q(('holds', []), _negated=True), fastupdate=False, fields=['holds'], name='resource_by_content'),
         ),
         migrations.AddConstraint(
             model_name='resource',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -27,8 +28,8 @@ print(json.dumps(dataclasses.asdict(embedded.services())))
 
 
 def free_ports(number: int) -> int:
-    """The first of `number` neighbouring ports that nothing listens on."""
-    for base in range(31000, 60000, 11):
+    """The first of `number` neighbouring ports that nothing listens on: chosen at random, since others choose too."""
+    for base in (31_000 + secrets.randbelow(29_000) for _attempt in range(1000)):
         probes = []
         try:
             for port in range(base, base + number):
@@ -46,11 +47,12 @@ def free_ports(number: int) -> int:
 
 @dataclasses.dataclass
 class Place:
-    """Where a benchmark runs. The data directory is on disk: syncing counts."""
+    """Where a benchmark, or a round of kills, runs."""
 
     data: Path
     port: int
     environment: dict[str, str]
+    supervisor: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
@@ -75,10 +77,16 @@ class Place:
         return done.stdout
 
 
+DISK = "/var/tmp"  # noqa: S108 - a folder of our own is made in it
+
+
 @contextmanager
-def place(**settings: str) -> Iterator[Place]:
-    """A running portal with its demo, or with what `settings` (environment variables) say."""
-    data = Path(tempfile.mkdtemp(prefix="clinicportal-bench-", dir="/var/tmp"))
+def place(folder: str = DISK, **settings: str) -> Iterator[Place]:
+    """A running portal with its demo, or with what `settings` (environment variables) say.
+
+    Its data are made in `folder`: on disk unless told, since syncing counts.
+    """
+    data = Path(tempfile.mkdtemp(prefix="clinicportal-own-", dir=folder))
     data.chmod(0o755)
     port = free_ports(4)
     foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
@@ -97,7 +105,7 @@ def place(**settings: str) -> Iterator[Place]:
     )  # fmt: skip
     try:
         wait_for(process, data / "up.log")
-        yield Place(data, port, environment)
+        yield Place(data, port, environment, process)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

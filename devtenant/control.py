@@ -117,7 +117,7 @@ def set_settings(tenant: Tenant, asked: Json) -> Json:
 
 
 def fail_next(tenant: Tenant, asked: Json) -> Json:
-    """{"operation", "mode": answer|answer_after|cut|delay, "times", "status", "code", "message", "headers"}"""
+    """{"operation", "mode": answer|answer_after|cut|delay|hold, "times", "status", "code", "message", "headers"}"""
     try:
         fault = Fault(**asked)
     except TypeError as mistake:

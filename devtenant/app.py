@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from . import control, graph, mail, oidc, signin
+from . import calls, control, graph, mail, oidc, signin
 from .faults import Front
 from .identities import OUR_TENANT
 from .pages import cookie_name, page, problem, stylesheet, tenant_of
@@ -39,6 +39,8 @@ def _routes() -> list[BaseRoute]:
         Route("/mailbox/", mail.mailbox),
         Route("/mailbox/{id}", mail.read),
         Route("/mailbox/{id}/html", mail.read_html),
+        Route("/calls/", calls.index),
+        Route("/calls/{request_id}", calls.read),
         Route("/redeem", signin.redeem),
         Route("/redeem/", signin.redeem),
         Route("/signin/{flow}", signin.show_step, methods=["GET"]),

@@ -13,6 +13,7 @@ from tests.killing.portal import Portal
 
 MOST_CALLS = 5000
 """So many calls the tenant remembers (devtenant Tenant.calls); more, and what we count is too little."""
+INVITE = "POST /invitations"
 GROUP = "44444444-4444-4444-8444-444444444444"
 
 
@@ -81,6 +82,10 @@ class Facts:
     def mails_to(self, address: str) -> list[dict[str, Any]]:
         """Oldest first."""
         return sorted((mail for mail in self.mails if address in mail["to"]), key=lambda mail: mail["at"])
+
+    def invited_at(self, guest: str) -> list[float]:
+        """When invitations were asked for (epoch seconds; the invitations themselves tell the directory's time)."""
+        return [call["at"] for call in self.calls if call["operation"] == INVITE and call.get("object") == guest]
 
     def invitations_of(self, guest: str) -> list[dict[str, Any]]:
         return sorted((item for item in self.invitations if item["user"] == guest), key=lambda item: item["at"])

@@ -27,7 +27,8 @@ GRAPH = ("users", "invitations", "groups", "directory")
 
 @dataclass(frozen=True)
 class Plan:
-    """`kills` are random ones besides the windows. With `time_passes` the clock is put forward where a lease of the
+    """`kills` are random ones besides the windows. `lag` is what a new guest takes to show, and up to as much again;
+    `limits` are the directory's, as (count, seconds). With `time_passes` the clock is put forward where a lease of the
     dead or a pause would only be waited for: the sample has no two minutes."""
 
     seed: int
@@ -37,6 +38,7 @@ class Plan:
     approving_seconds: float
     pause: tuple[float, float]
     lag: float
+    limits: dict[str, tuple[int, float]]
     drain_seconds: float
     window_seconds: float
     time_passes: bool = False
@@ -48,15 +50,16 @@ class Plan:
 
 def sample(seed: int = 1) -> Plan:
     return Plan(
-        seed=seed, people=14, kills=4, asking_seconds=4, approving_seconds=4, pause=(0.1, 0.6), lag=0.8,
-        drain_seconds=60, window_seconds=45, time_passes=True,
+        seed=seed, people=14, kills=4, asking_seconds=4, approving_seconds=4, pause=(0.1, 0.6), lag=0.5,
+        limits={"invitations": (3, 2.0), "resource_units": (30, 5.0)}, drain_seconds=120, window_seconds=90,
+        time_passes=True,
     )  # fmt: skip
 
 
 def soak(seed: int, people: int = 200) -> Plan:
     return Plan(
-        seed=seed, people=people, kills=20, asking_seconds=20, approving_seconds=90, pause=(0.5, 6.0), lag=2.0,
-        drain_seconds=900, window_seconds=180,
+        seed=seed, people=people, kills=20, asking_seconds=20, approving_seconds=90, pause=(0.5, 6.0), lag=1.0,
+        limits={"invitations": (10, 5.0), "resource_units": (150, 10.0)}, drain_seconds=900, window_seconds=180,
     )  # fmt: skip
 
 
@@ -84,7 +87,7 @@ def run(portal: Portal, plan: Plan, say: SAY) -> Outcome:
     """Play one round. Raises Trouble when it cannot be played to its end, which is a failure as well."""
     began = time.time()
     killer, rng = Killer(portal, random.Random(plan.seed)), random.Random(plan.seed)  # noqa: S311 - no secret
-    prepare_tenant(portal, plan)
+    prepare_tenant(portal, plan, rng)
     crowd = Crowd(
         portal, people=plan.people, reserve=min(plan.people // 2, 2 * len(plan.windows)), prefix=f"k{plan.seed}"
     )
@@ -128,14 +131,17 @@ def play(
     return hit
 
 
-def prepare_tenant(portal: Portal, plan: Plan) -> None:
-    """Lag, and answers of 429 that come in the middle of it."""
-    portal.tell("settings", lag=plan.lag, membership_lag=plan.lag / 2)
-    for operation in ("GET /users", "POST /invitations", "GET /users/{id}", "POST /groups/{id}/members/$ref"):
-        portal.tell(
-            "fail-next", operation=operation, status=429, code="TooManyRequests", times=2 + plan.people // 20,
-            headers={"Retry-After": "0.5"},
-        )  # fmt: skip
+def prepare_tenant(portal: Portal, plan: Plan, rng: random.Random) -> None:
+    """A directory that lags, each object by a time of its own, and limits so low that they bite."""
+    portal.tell(
+        "settings",
+        lag=plan.lag,
+        lag_jitter=plan.lag,
+        lag_seed=plan.seed,
+        membership_lag=plan.lag / 2,
+        limits={name: list(limit) for name, limit in plan.limits.items()},
+        retry_after=rng.choice(("fractional", "whole", "date", "none")),
+    )
 
 
 def drain(portal: Portal, plan: Plan) -> float:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.killing.facts import MOST_CALLS, Cut, Entry, Facts
+from tests.killing.facts import INVITE, MOST_CALLS, Cut, Entry, Facts
 from tests.killing.verdict import breaches
 
 NURSE, OTHER = "nurse@northfield.example", "other@northfield.example"
@@ -31,6 +31,10 @@ def mail(at: float = FAR, **changes: object) -> dict:
     return {"at": at, **usual, **changes}
 
 
+def invite_call(at: float) -> dict:
+    return {"operation": INVITE, "object": GUEST, "at": at}
+
+
 @pytest.fixture
 def facts() -> Facts:
     """One person provisioned after an invitation that had to be repeated, and one who was never approved."""
@@ -46,6 +50,7 @@ def facts() -> Facts:
             {"id": "graph-invitation-1", "user": GUEST, "address": NURSE, "at": 1.0},
             {"id": INVITATION, "user": GUEST, "address": NURSE, "at": 2.0},
         ],
+        calls=[invite_call(1.0), invite_call(2.0)],
         members=["somebody", GUEST],
         mails=[mail()],
         asked={NURSE, OTHER},
@@ -83,7 +88,7 @@ FAULTS: dict[str, tuple[Callable[[Facts], object], str]] = {
     "the link is not taken": (lambda f: vars(f.entries[0]).update(redeemable=False), "does not take the link"),
     "no invitation": (lambda f: f.invitations.clear(), "no invitation in the directory"),
     "invited again after the mail": (
-        lambda f: f.invitations[1].update(at=FAR + 1),
+        lambda f: f.calls.append(invite_call(FAR + 1)),
         "invited again after the mail had left",
     ),
     "a second mail": (lambda f: f.mails.append(mail(FAR + 1)), "no kill explains it"),
@@ -108,7 +113,10 @@ FAULTS: dict[str, tuple[Callable[[Facts], object], str]] = {
         "in the directory without approval",
     ),
     "somebody written to without approval": (lambda f: f.mails.append(mail(to=[OTHER])), "written to without approval"),
-    "more calls than the tenant remembers": (lambda f: f.calls.extend([{}] * MOST_CALLS), "remembers only"),
+    "more calls than the tenant remembers": (
+        lambda f: f.calls.extend([invite_call(1.0)] * MOST_CALLS),
+        "remembers only",
+    ),
 }
 
 

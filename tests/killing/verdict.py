@@ -96,7 +96,7 @@ def _invitation(entry: Entry, facts: Facts) -> Iterator[str]:
     if not entry.redeemable:
         yield "the tenant does not take the link that we keep"
     mails = facts.mails_to(entry.address)
-    if mails and mails[0]["at"] < made[-1]["at"]:
+    if mails and any(asked > mails[0]["at"] for asked in facts.invited_at(entry.object or "")):
         yield "invited again after the mail had left"
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from tests.killing.facts import addresses_of, members
+from tests.killing.facts import INVITE, addresses_of, members
 from tests.killing.kills import Kill, Killer
 from tests.killing.portal import Portal, Trouble, eventually
 
@@ -62,7 +62,7 @@ class Window:
         return HOLD if self.mode == "hold" else DELAY
 
 
-INVITE, JOIN, MAIL = "POST /invitations", "POST /groups/{id}/members/$ref", "SMTP DATA"
+JOIN, MAIL = "POST /groups/{id}/members/$ref", "SMTP DATA"
 WINDOWS = [
     Window("201 of the invitation, before our commit", INVITE, "delay", invited),
     Window("invited, answer on its way", INVITE, "hold", invited),

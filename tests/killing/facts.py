@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +15,8 @@ from tests.killing.portal import Portal
 MOST_CALLS = 5000
 """So many calls the tenant remembers (devtenant Tenant.calls); more, and what we count is too little."""
 INVITE = "POST /invitations"
+LOGS, SECRET = ("web", "worker", "beat", "postgres", "valkey"), re.compile(r"@northfield\.example|ticket=")
+"""Where a failure may say more than it should, and what must never be there."""
 GROUP = "44444444-4444-4444-8444-444444444444"
 
 
@@ -73,6 +76,8 @@ class Facts:
     asked: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
     cuts: list[Cut] = field(default_factory=list)
+    leaks: set[str] = field(default_factory=set)
+    """Logs of ours that hold an address, or a link of the directory."""
     early: set[str] = field(default_factory=set)
 
     def guests(self, address: str) -> list[dict[str, Any]]:
@@ -109,6 +114,7 @@ def gather(portal: Portal, **known: Any) -> Facts:
         members=members(portal),
         mails=portal.read("mails"),
         calls=portal.read("calls"),
+        leaks={name for name in LOGS if SECRET.search(portal.log(name))},
         **known,
     )
 

@@ -113,6 +113,7 @@ FAULTS: dict[str, tuple[Callable[[Facts], object], str]] = {
         "in the directory without approval",
     ),
     "somebody written to without approval": (lambda f: f.mails.append(mail(to=[OTHER])), "written to without approval"),
+    "an address in a log": (lambda f: f.leaks.add("worker"), "the log of worker holds an address"),
     "more calls than the tenant remembers": (
         lambda f: f.calls.extend([invite_call(1.0)] * MOST_CALLS),
         "remembers only",

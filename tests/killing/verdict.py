@@ -19,12 +19,13 @@ ONCE_PER_GUEST = ("provisioned", "invitation-sent")
 
 
 def breaches(facts: Facts) -> list[str]:
-    """Every breach found, as a sentence that names the address of the person it is about."""
+    """Every breach found, as a sentence that names whom or what it is about."""
     found = [*lost(facts), *uninvited(facts)]
     for entry in facts.entries:
         if entry.status not in UNDECIDED:
             found += about(entry, facts)
     found += [f"{address}: was written to before the group had the person" for address in sorted(facts.early)]
+    found += [f"the log of {name} holds an address or a link" for name in sorted(facts.leaks)]
     if len(facts.calls) >= MOST_CALLS:
         found.append(f"the tenant remembers only {MOST_CALLS} calls: make the round smaller")
     return found

@@ -137,9 +137,9 @@ def one_child(family: list[int], rng: random.Random) -> list[int]:
 
 
 @contextmanager
-def portal(folder: str) -> Iterator[Portal]:
+def portal(folder: str, **settings: str) -> Iterator[Portal]:
     """A fresh portal whose data are in `folder`, with the demo's partners and their sponsors in it."""
-    with place(folder) as here:
+    with place(folder, **settings) as here:
         yield Portal(here, here.services())
 
 

@@ -41,18 +41,15 @@ class Plan:
     limits: dict[str, tuple[int, float]]
     drain_seconds: float
     window_seconds: float
+    windows: tuple[Window, ...] = tuple(WINDOWS)
     time_passes: bool = False
-
-    @property
-    def windows(self) -> list[Window]:
-        return [window for window in WINDOWS if window.in_sample or not self.time_passes]
 
 
 def sample(seed: int = 1) -> Plan:
     return Plan(
         seed=seed, people=14, kills=4, asking_seconds=4, approving_seconds=4, pause=(0.1, 0.6), lag=0.5,
         limits={"invitations": (3, 2.0), "resource_units": (30, 5.0)}, drain_seconds=120, window_seconds=90,
-        time_passes=True,
+        windows=tuple(window for window in WINDOWS if window.in_sample), time_passes=True,
     )  # fmt: skip
 
 
@@ -121,8 +118,8 @@ def play(
     else:
         killer.wait_back(killer.kill(*act))
     crowd.check()
-    if isinstance(act, Window) and act.mode == "cut":
-        say(f"  the answer was lost in “{act.name}”")
+    if isinstance(act, Window) and not act.victim:
+        say(f"  nobody in “{act.name}”")
         return hit
     kill = killer.kills[-1]
     say(f"  {kill}")

@@ -28,8 +28,9 @@ print(json.dumps(dataclasses.asdict(embedded.services())))
 
 
 def free_ports(number: int) -> int:
-    """The first of `number` neighbouring ports that nothing listens on: chosen at random, since others choose too."""
-    for base in (31_000 + secrets.randbelow(29_000) for _attempt in range(1000)):
+    """The first of `number` neighbouring ports that nothing listens on: chosen at random, since others choose too, and
+    below those that the kernel gives to anybody's connections, so that a process can have its port again."""
+    for base in (10_000 + secrets.randbelow(20_000) for _attempt in range(1000)):
         probes = []
         try:
             for port in range(base, base + number):

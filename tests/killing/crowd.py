@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.killing.browser import Approver, Sponsor
 from tests.killing.portal import Portal, Trouble, eventually
@@ -87,14 +88,21 @@ class Crowd:
         return sum(person.failures for person in (self.sponsor, self.approver, self.second))
 
 
+@contextmanager
+def watching(portal: Portal, early: set[str]) -> Iterator[None]:
+    """Note meanwhile who is written to before the group has them."""
+    stop = threading.Event()
+    watcher = threading.Thread(target=watch, args=(portal, stop, early), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join(30)
+
+
 def watch(portal: Portal, stop: threading.Event, early: set[str]) -> None:
-    """Note who is written to before the group has them. Mails are read first, so that nobody is accused wrongly."""
+    """Mails are read first, so that nobody is accused wrongly."""
     while not stop.wait(1.5):
         written_to = mailed(portal)
         early |= set(written_to) - set(joined(portal))
-
-
-def in_background(task: Callable[..., None], *arguments: object) -> threading.Thread:
-    thread = threading.Thread(target=task, args=arguments, daemon=True)
-    thread.start()
-    return thread

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.killing.crowd import Crowd, in_background, watch
+from tests.killing.crowd import Crowd, watching
 from tests.killing.facts import Facts, gather
 from tests.killing.kills import HOWS, Kill, Killer
 from tests.killing.portal import VICTIMS, Portal, Trouble, eventually
@@ -90,14 +89,11 @@ def run(portal: Portal, plan: Plan, say: SAY) -> Outcome:
     )
     crowd.start(asking_seconds=plan.asking_seconds, approving_seconds=plan.approving_seconds)
     early: set[str] = set()
-    stop = threading.Event()
-    watcher = in_background(watch, portal, stop, early)
-    hits = [hit for act in schedule(plan, rng) if (hit := play(act, killer, crowd, plan, rng, say))]
-    crowd.finish()
-    killed_at = time.time()
-    drained = drain(portal, plan)
-    stop.set()
-    watcher.join(30)
+    with watching(portal, early):
+        hits = [hit for act in schedule(plan, rng) if (hit := play(act, killer, crowd, plan, rng, say))]
+        crowd.finish()
+        killed_at = time.time()
+        drained = drain(portal, plan)
     cuts = [kill.cut for kill in killer.kills if kill.cuts_work_short]
     facts = gather(portal, asked=crowd.asked, accepted=crowd.accepted, early=early, cuts=cuts)
     outcome = Outcome(plan, facts, breaches(facts), killer.kills, hits)

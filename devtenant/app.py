@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from . import control, graph, mail, oidc, signin
+from . import control, credentials, graph, logout, mail, oidc, signin
 from .faults import Front
 from .identities import OUR_TENANT
-from .pages import cookie_name, page, problem, stylesheet, tenant_of
+from .pages import cookie_name, leave_script, page, problem, stylesheet, tenant_of
 from .store import Json
 from .tenant import Tenant
 
@@ -35,6 +35,7 @@ def _routes() -> list[Route]:
     return [
         Route("/", index),
         Route("/style.css", stylesheet),
+        Route("/leave.js", leave_script),
         Route("/accounts/", accounts),
         Route("/mailbox/", mail.mailbox),
         Route("/mailbox/{id}", mail.read),
@@ -49,7 +50,9 @@ def _routes() -> list[Route]:
         Route("/{tid}/discovery/v2.0/keys", oidc.keys),
         Route("/{tid}/oauth2/v2.0/authorize", signin.authorize, methods=["GET", "POST"]),
         Route("/{tid}/oauth2/v2.0/token", oidc.token, methods=["POST"]),
-        Route("/{tid}/oauth2/v2.0/logout", signin.logout),
+        Route("/{tid}/oauth2/v2.0/logout", logout.logout),
+        Route("/_federated/{name}/.well-known/openid-configuration", credentials.workload_discovery),
+        Route("/_federated/{name}/keys", credentials.workload_keys),
     ]
 
 

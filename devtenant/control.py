@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import mail, seed
+from . import credentials, crosstenant, mail, people, registrations, scenarios, seed
+from .conditional_access import STATES
+from .errors import Mistake
 from .faults import MODES, Fault
 from .identities import GRAPH_CLIENT, SIGNIN_CLIENT
 from .pages import tenant_of
@@ -28,11 +30,9 @@ SETTABLE: dict[str, Callable[[Any], bool]] = {
     ),
     "blocked_domains": lambda v: isinstance(v, list) and all(isinstance(d, str) for d in v),
     "blocked_user_status": lambda v: v in (400, 412),
+    "passcodes": lambda v: isinstance(v, bool),
+    "refuse_used_assertions": lambda v: isinstance(v, bool),
 }
-
-
-class Mistake(Exception):
-    """The test asked for something that is not there; the message says what would be."""
 
 
 def _json_endpoint(verb: Callable[[Tenant, Json], Any]) -> Callable[[Request], Any]:
@@ -99,6 +99,11 @@ async def calls(request: Request) -> Response:
     return JSONResponse(found)
 
 
+async def signins(request: Request) -> Response:
+    """The sign-in log, oldest first, in the words of Graph's signIn; `_contexts` were asked for (entra.md §15)."""
+    return JSONResponse(list(tenant_of(request).signins))
+
+
 async def mails(request: Request) -> Response:
     return JSONResponse(mail.newest_first(tenant_of(request), request.query_params.get("to", "")))
 
@@ -136,7 +141,7 @@ def set_mfa(tenant: Tenant, asked: Json) -> Json:
     """{"context": "c1", "required": false}, or {"app": true, ...} for every sign-in to the portal.
 
     Not required means that no policy is bound; the context is then still granted (entra.md §6). `every_time` asks
-    again after five minutes.
+    again after five minutes; `state` is one of Graph's words, so that a policy can be there and not be enforced (§5).
     """
     if asked.get("app"):
         policy = seed.app_policy(SIGNIN_CLIENT)
@@ -144,6 +149,9 @@ def set_mfa(tenant: Tenant, asked: Json) -> Json:
         policy = seed.context_policy(asked["context"], "everyTime" if asked.get("every_time") else None)
     else:
         raise Mistake('Name a "context", or say "app": true.')
+    policy["state"] = asked.get("state", "enabled")
+    if policy["state"] not in STATES:
+        raise Mistake(f"There is no state {policy['state']}; there are {', '.join(STATES)}.")
     if asked.get("required", True):
         tenant.store.put("policies", policy["id"], policy)
     else:
@@ -161,16 +169,6 @@ def set_permissions(tenant: Tenant, asked: Json) -> Json:
         raise Mistake("The Graph app is gone.")
     tenant.store.put("apps", GRAPH_CLIENT, {**app, "permissions": wanted})
     return {"permissions": wanted}
-
-
-def add_account(tenant: Tenant, asked: Json) -> Json:
-    """{"address", "name"?, "kind"?: entra|mail|msa}"""
-    if not isinstance(asked.get("address"), str) or "@" not in asked["address"]:
-        raise Mistake('Send {"address": "someone@partner.example"}.')
-    kind = asked.get("kind", "entra")
-    if kind not in ("entra", "mail", "msa"):
-        raise Mistake(f"There is no kind {kind}; there are entra, mail, msa.")
-    return tenant.add_account(asked["address"], name=asked.get("name"), purpose=asked.get("purpose", ""), kind=kind)
 
 
 def enable_user(tenant: Tenant, asked: Json) -> Json:
@@ -206,15 +204,22 @@ def rotate_keys(tenant: Tenant, _asked: Json) -> Json:
     return {"kid": tenant.keys.rotate()}
 
 
-def bad_token(tenant: Tenant, asked: Json) -> None:
-    """{"claims": {"aud": "other", "iat": null}, "sign": "none"}: what is wrong with the next ID token.
+def drop_old_keys(tenant: Tenant, _asked: Json) -> Json:
+    """Publish only the newest key: what ends some time after a rotation (entra.md §9)."""
+    return {"dropped": tenant.keys.drop_old()}
 
-    A claim set to null is left out; `sign` is one of Keys.sign_badly's ways, or absent for a good signature.
+
+def bad_token(tenant: Tenant, asked: Json) -> None:
+    """{"claims": {"aud": "other", "iat": null}, "sign": "none", "user": "…"}: what is wrong with the next ID token.
+
+    A claim set to null is left out; `sign` is one of Keys.sign_badly's ways, or absent for a good signature; `user`
+    makes it a token of somebody else.
     """
     how = asked.get("sign")
     if how not in (None, "none", "hs256", "foreign", "unknown-kid", "no-kid"):
         raise Mistake(f"There is no way to sign called {how}.")
-    tenant.bad_tokens.append({"claims": asked.get("claims") or {}, "sign": how})
+    other = _user(tenant, asked)["id"] if asked.get("user") else None
+    tenant.bad_tokens.append({"claims": asked.get("claims") or {}, "sign": how, "user": other})
 
 
 def clear_mails(tenant: Tenant, _asked: Json) -> None:
@@ -230,31 +235,44 @@ def reset(tenant: Tenant, _asked: Json) -> None:
     tenant.reset()
 
 
+READING = {
+    "": summary,
+    "users": users,
+    "groups": groups,
+    "invitations": invitations,
+    "calls": calls,
+    "mails": mails,
+    "signins": signins,
+}
+VERBS: dict[str, Callable[[Tenant, Json], Any]] = {
+    "settings": set_settings,
+    "fail-next": fail_next,
+    "clear-faults": clear_faults,
+    "mfa": set_mfa,
+    "permissions": set_permissions,
+    "enable-user": enable_user,
+    "delete-user": delete_user,
+    "advance": advance,
+    "rotate-keys": rotate_keys,
+    "drop-old-keys": drop_old_keys,
+    "bad-token": bad_token,
+    "clear-mails": clear_mails,
+    "clear-calls": clear_calls,
+    "reset": reset,
+    **credentials.CONTROLS,
+    **crosstenant.CONTROLS,
+    **people.CONTROLS,
+    **registrations.CONTROLS,
+}
+
+
+def apply_scenario(tenant: Tenant, asked: Json) -> Json:
+    """{"name": "slow-directory", "keep": false}: a scripted set-up, in a fresh tenant unless told to keep it."""
+    return scenarios.apply(tenant, str(asked.get("name", "")), VERBS, keep=bool(asked.get("keep")))
+
+
 def routes() -> list[Route]:
-    reading = {
-        "": summary,
-        "users": users,
-        "groups": groups,
-        "invitations": invitations,
-        "calls": calls,
-        "mails": mails,
-    }
-    changing = {
-        "settings": set_settings,
-        "fail-next": fail_next,
-        "clear-faults": clear_faults,
-        "mfa": set_mfa,
-        "permissions": set_permissions,
-        "accounts": add_account,
-        "enable-user": enable_user,
-        "delete-user": delete_user,
-        "advance": advance,
-        "rotate-keys": rotate_keys,
-        "bad-token": bad_token,
-        "clear-mails": clear_mails,
-        "clear-calls": clear_calls,
-        "reset": reset,
-    }
-    made = [Route(f"/_control/{name}", endpoint, methods=["GET"]) for name, endpoint in reading.items()]
+    changing = {**VERBS, "scenario": apply_scenario}
+    made = [Route(f"/_control/{name}", endpoint, methods=["GET"]) for name, endpoint in READING.items()]
     made += [Route(f"/_control/{name}", _json_endpoint(verb), methods=["POST"]) for name, verb in changing.items()]
     return made

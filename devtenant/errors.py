@@ -1,4 +1,4 @@
-"""What Graph refuses with."""
+"""What is refused: by Graph, by the token endpoint, and to whoever sets this stand-in up."""
 
 from __future__ import annotations
 
@@ -9,3 +9,15 @@ class GraphError(Exception):
     def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, headers
+
+
+class TokenError(Exception):
+    """A refusal of the token endpoint, in Entra's words (entra.md §13)."""
+
+    def __init__(self, error: str, number: int, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.error, self.number, self.text, self.status = error, number, text, status
+
+
+class Mistake(Exception):
+    """Control or a scenario asked for something that is not there; the message says what would be."""

@@ -11,7 +11,7 @@ from . import mail
 from .errors import GraphError
 from .identities import OUR_TENANT
 from .store import Json
-from .tenant import Tenant, is_guest, is_ours, is_pending, new_token, timestamp
+from .tenant import Tenant, is_guest, is_ours, is_pending, new_token
 
 # Refused anywhere in an address; "." and "-" not at the ends of the local part (entra.md §1, request properties).
 _FORBIDDEN = set("~!#$%^&*()+=[]{}\\/|;:\"<>?,'")
@@ -65,6 +65,11 @@ def _check_allowed(tenant: Tenant, address: str) -> None:
     if is_ours(address) and not tenant.users_with_address(address):
         text = "This user cannot be invited because the domain of the user's email address is a verified domain of "
         raise _bad(text + "this directory.")
+    if not tenant.cross_tenant_allows_inviting(address):
+        raise _bad(
+            "This invitation is blocked by cross-tenant access settings. Admins in both your organization and the "
+            "invited user's organization must configure cross-tenant access settings to allow the invitation."
+        )
     if address.rpartition("@")[2].lower() in settings["blocked_domains"]:
         raise _bad(
             "This invitation is blocked by your organization: the domain of the user is on the list of blocked domains."
@@ -121,9 +126,7 @@ def _reset(tenant: Tenant, asked: Json, address: str) -> Json:
     if not is_guest(user) or address.lower() not in known:
         text = "The email you're using to invite this user doesn't match any emails on the user object. "
         raise _bad(text + "Please add this email to the user object and try again.")
-    stamp = timestamp(time.time())
-    pending = {"externalUserState": "PendingAcceptance", "externalUserStateChangeDateTime": stamp}
-    return tenant.save_user({**user, **pending, "_home_account": None, "_invited_address": address})
+    return tenant.unlink(user, address)
 
 
 def _new_invitation(tenant: Tenant, guest: Json, address: str, redirect: str) -> Json:

@@ -36,8 +36,48 @@ SETTINGS: Json = {
     "allow_invites_from": "everyone",
     "blocked_domains": [],
     "blocked_user_status": 400,
+    "passcodes": True,  # one-time passcodes by email, on by default (entra.md §8)
+    "refuse_used_assertions": False,  # MSAL sends one assertion for nine minutes, so Entra cannot mind (entra.md §16)
 }
 GUEST_ROLE_ID = app_role_id("guest access")
+
+
+def federated_credential(name: str, issuer: str, subject: str, audience: str = "api://AzureADTokenExchange") -> Json:
+    """Trust in a token of another issuer, instead of a secret (entra.md §16)."""
+    return {"name": name, "issuer": issuer, "subject": subject, "audiences": [audience]}
+
+
+def authentication_context(context: str, name: str, description: str | None = None, available: bool = True) -> Json:
+    """An authentication context; `isAvailable` shows it to apps (entra.md §5)."""
+    return {"id": context, "displayName": name, "description": description, "isAvailable": available}
+
+
+# What an app registration may have besides its name; "{PORT}" is the portal's.
+APP_DEFAULTS: Json = {
+    "certificates": [],
+    "federatedCredentials": [],
+    "logoutUrl": None,
+    "optionalClaims": [],
+}
+WORKLOAD_ISSUER = "/_federated/cluster"  # at whichever of our own addresses
+PORTAL_DEFAULTS: dict[str, Json] = {
+    SIGNIN_CLIENT: {
+        "logoutUrl": "http://portal.localhost:{PORT}/sign-out/front-channel/",
+        "optionalClaims": ["auth_time", "email"],
+        "federatedCredentials": [federated_credential("web", WORKLOAD_ISSUER, "system:serviceaccount:clinic:web")],
+    },
+    GRAPH_CLIENT: {
+        "federatedCredentials": [
+            federated_credential("worker", WORKLOAD_ISSUER, "system:serviceaccount:clinic:worker")
+        ],
+    },
+}
+CONTEXTS = {"c1": "Sign-in", "c2": "Emergency access, approving and export"}
+FEDERATION: Json = {
+    "domain": "lakeside.example",
+    "issuer": "https://sso.lakeside.example/saml",
+    "name": "Lakeside Clinic",
+}
 
 
 def fill(store: Store) -> None:
@@ -51,6 +91,19 @@ def fill(store: Store) -> None:
     for context, frequency in (("c1", None), ("c2", "everyTime")):
         policy = context_policy(context, frequency)
         store.put("policies", policy["id"], policy)
+    complete(store)
+
+
+def complete(store: Store) -> None:
+    """Add what a journal of an earlier version does not have."""
+    store.put("settings", "all", {**SETTINGS, **(store.get("settings", "all") or {})})
+    for app in store.all("apps"):
+        store.put("apps", app["id"], {**APP_DEFAULTS, **PORTAL_DEFAULTS.get(app["id"], {}), **app})
+    if not store.all("contexts"):
+        for context, name in CONTEXTS.items():
+            store.put("contexts", context, authentication_context(context, name))
+    if not store.all("federations"):
+        store.put("federations", FEDERATION["domain"], dict(FEDERATION))
 
 
 def _organisation(organisation) -> Json:
@@ -168,7 +221,10 @@ def account(address: str, tenant: str | None, name: str, purpose: str, kind: str
         "displayName": name,
         "purpose": purpose,
         "kind": kind,
+        "issuer": None,
         "enabled": True,
+        "second_factor": "registered",
+        "mfa_at_home": False,
     }
 
 

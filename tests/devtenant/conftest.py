@@ -174,7 +174,7 @@ class Person:
         method = "POST" if data is not None else "GET"
         while True:
             parts = urlsplit(url)
-            if parts.port != self.tenant.port:
+            if parts.port not in (self.tenant.port, self.tenant.port + 1):
                 self.left_to = url
                 return self
             plain = parts._replace(netloc=f"127.0.0.1:{parts.port}").geturl()
@@ -185,6 +185,7 @@ class Person:
                 headers={"Host": parts.netloc, "Cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())},
                 allow_redirects=False,
                 timeout=5,
+                verify=str(self.tenant.data / "ca.pem"),
             )
             self.cookies.update(self.page.cookies.get_dict())
             if not self.page.is_redirect:
@@ -200,9 +201,17 @@ class Person:
                     return self.open(urljoin(self.url, form["action"]), {**form["fields"], name: value})
         raise AssertionError(f"no button {value} on {self.heading!r}: {self.page.text}")
 
-    def type_address(self, address: str) -> Person:
+    def type_address(self, address: str, kind: str = "") -> Person:
         form = Form(self.page.text).forms[-1]
-        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "address": address})
+        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "address": address, "kind": kind})
+
+    def type_code(self, code: str) -> Person:
+        form = Form(self.page.text).forms[0]
+        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "step": "code", "code": code})
+
+    def passcode(self, address: str) -> str:
+        """The code of the newest mail."""
+        return self.tenant.read("mails", to=address)[0]["text"].partition("verification code: ")[2].split()[0]
 
     def start(self, **changes: str) -> Person:
         """Go to authorize as the portal would send a browser there."""
@@ -271,6 +280,9 @@ class Person:
         for _ in range(5):
             if self.left_to:
                 break
+            if self.heading == "Enter code":
+                self.type_code(self.passcode(address))
+                continue
             step = {
                 "Pick an account": address,
                 "Review permissions": "accept",

@@ -73,7 +73,9 @@ def partners(tenant: Tenant) -> list[Json]:
 
 
 def change_default(tenant: Tenant, changes: Json) -> None:
-    tenant.store.put("crossTenant", DEFAULT, {**default(tenant), **changes, "isServiceDefault": False})
+    known = default(tenant)
+    merged = {name: _inherit(value, known[name]) for name, value in changes.items()}
+    tenant.store.put("crossTenant", DEFAULT, {**known, **merged, "isServiceDefault": False})
 
 
 def reset_default(tenant: Tenant) -> None:

@@ -108,7 +108,7 @@ def _become(request: Request, flow: Json, guest: Json, account: Json) -> None:
 def _check_domain(request: Request, flow: Json, account: Json) -> None:
     """The list of domains is looked at again at redemption (entra.md §1)."""
     domain = domain_of(account["address"])
-    if domain in tenant_of(request).settings["blocked_domains"]:
+    if not tenant_of(request).domain_is_allowed(account["address"]):
         text = f"{OUR_NAME} does not accept guests from {domain}."
         raise Page(problem(request, "This invitation cannot be used", text, status=403, flow=flow))
 

@@ -83,6 +83,9 @@ class Process:
         return answer.json()
 
     def do(self, what: str, **arguments: Any) -> Any:
+        """Order something. Permissions are in the token, so that the next call takes a new one."""
+        if what in ("permissions", "reset"):
+            self._token = ""
         answer = requests.post(f"{self.base}/_control/{what}", json=arguments, timeout=5)
         assert answer.ok, answer.text
         return answer.json()

@@ -436,7 +436,7 @@ def test_the_group_is_assigned_to_the_sign_in_app(tenant):
 
 
 def test_what_is_not_modelled_says_so(tenant):
-    assert error(tenant.graph("GET", "/users/delta")) == (501, "notImplemented")
+    assert error(tenant.graph("GET", "/subscriptions")) == (501, "notImplemented")
     assert error(tenant.graph("POST", "/$batch", {"requests": []})) == (501, "notImplemented")
 
 

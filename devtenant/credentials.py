@@ -100,10 +100,11 @@ def _verify(assertion: str, key: RSAPublicKey, algorithm: str | None, number: in
 
 
 def _certificate_key(tenant: Tenant, client: Json, header: Json) -> RSAPublicKey:
-    """The registered certificate that x5t#S256 (or the older x5t) names (entra.md §16)."""
+    """The registered certificate that x5t#S256 (or the older x5t) names (entra.md §16). MSAL pads both with "="."""
+    named = str(header.get("x5t#S256", header.get("x5t"))).rstrip("=")
     for pem in certificates_of(tenant, client):
         certificate = x509.load_pem_x509_certificate(pem.encode())
-        if header.get("x5t#S256", header.get("x5t")) in thumbprints(certificate):
+        if named in thumbprints(certificate):
             if certificate.not_valid_after_utc.timestamp() < time.time():
                 raise _refused(700027, "The certificate used to sign the client assertion has expired.")
             key = certificate.public_key()

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,8 @@ def free_port() -> int:
 class Process:
     """One devtenant, with its own data directory; `kill` and `start` again to see what survives."""
 
-    def __init__(self, data: Path, port: int | None = None) -> None:
-        self.data, self.port = data, port or free_port()
+    def __init__(self, data: Path, port: int | None = None, more: Sequence[str] = ()) -> None:
+        self.data, self.port, self.more = data, port or free_port(), more
         self.base = f"http://127.0.0.1:{self.port}"
         self.issuer = f"http://login.localhost:{self.port}/{TENANT}/v2.0"
         self.https = f"https://localhost:{self.port + 1}"
@@ -61,7 +61,7 @@ class Process:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "devtenant", "--port", str(self.port), "--data", str(self.data)]
+        command = [sys.executable, "-m", "devtenant", "--port", str(self.port), "--data", str(self.data), *self.more]
         self.child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         assert self.child.stdout is not None
         self.ready = self.child.stdout.readline()

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from . import control, credentials, graph, logout, mail, oidc, signin
 from .faults import Front
+from .homes import KIND_NAMES
 from .identities import OUR_TENANT
 from .pages import cookie_name, leave_script, page, problem, stylesheet, tenant_of
 from .store import Json
@@ -74,7 +75,10 @@ async def accounts(request: Request) -> Response:
         (o, [(a, _standing(tenant, a)) for a in known if a["tenant"] == o["id"]])
         for o in tenant.store.all("organisations")
     ]
-    return page(request, "accounts.jinja", groups=groups)
+    others = [(a, _standing(tenant, a)) for a in known if a["tenant"] is None]
+    if others:
+        groups.append(({"name": "Other accounts", "kind": "personal, federated and without any"}, others))
+    return page(request, "accounts.jinja", groups=groups, kind_names=KIND_NAMES)
 
 
 def _standing(tenant: Tenant, account: Json) -> str:

@@ -133,6 +133,10 @@ async def exchanges(request: Request) -> Response:
     return JSONResponse({"exchanges": kept.shown(), "dropped": kept.dropped})
 
 
+async def scenario_list(_request: Request) -> Response:
+    return JSONResponse([{"name": name, **found} for name, found in scenarios.known().items()])
+
+
 async def mails(request: Request) -> Response:
     return JSONResponse(mail.newest_first(tenant_of(request), request.query_params.get("to", "")))
 
@@ -353,6 +357,7 @@ READING = {
     "calls": calls,
     "exchanges": exchanges,
     "mails": mails,
+    "scenarios": scenario_list,
     "signins": signins,
 }
 VERBS: dict[str, Callable[[Tenant, Json], Any]] = {

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from .conftest import SIGNIN_CLIENT, TENANT, Process
+from .conftest import SIGNIN_CLIENT, TENANT, Person, Process
 from .test_signin import SPONSOR
 
 BYE = "http://portal.localhost:8000/bye/"
@@ -85,8 +85,6 @@ def test_an_app_without_a_logout_url_is_left_alone(tenant, browser):
 
 @pytest.mark.parametrize(("port", "expected"), [("9123", 9123), ("", 8000)])
 def test_the_portals_address_follows_its_port(tmp_path, monkeypatch, port, expected):
-    from .conftest import Person
-
     monkeypatch.setenv("PORT", port)
     tenant = Process(tmp_path / "tenant")
     try:

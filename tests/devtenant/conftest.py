@@ -328,7 +328,8 @@ class Person:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     process = Process(tmp_path_factory.mktemp("tenant"))
     yield process
-    process.stop()
+    process.child.terminate()
+    process.child.wait(10)
 
 
 @pytest.fixture
@@ -348,11 +349,13 @@ def tenant(running: Process) -> Iterator[Process]:
 def own_tenant(tmp_path: Path) -> Iterator[Process]:
     """A process of one's own, to be killed and started again."""
     process = Process(tmp_path / "tenant")
-    process.do("settings", lag=0)
-    with contract.kept_by(process):
-        yield process
-    if process.child.poll() is None:
-        process.kill()
+    try:
+        process.do("settings", lag=0)
+        with contract.kept_by(process):
+            yield process
+    finally:
+        process.child.kill()
+        process.child.wait(10)
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ class Type(models.TextChoices):
     INVITATION_DECLINED = "invitation-declined"
     INVITATION_REDEEMED = "invitation-redeemed"
     WRONG_ACCOUNT = "wrong-account"
+    INCIDENT_CLOSED = "incident-closed"
 
     PATIENTS_LISTED = "patients-listed"
     RECORD_OPENED = "record-opened"

@@ -45,6 +45,7 @@ class Environment(BaseSettings):
     clinicportal_encryption_keys: str = ""
     clinicportal_smtp_url: str = ""
     clinicportal_mail_from: str = "clinicportal <access@hospital.example>"
+    clinicportal_operations_mail: str = ""
     clinicportal_time_zone: str = "Europe/London"
     clinicportal_proxies: int = Field(default=0, ge=0, le=5)
     clinicportal_help: str = "Help: 0123 456 789, Monday to Friday, 8:00 to 18:00"
@@ -95,6 +96,10 @@ def refuse_unsafe(env: Environment) -> list[str]:
         )
     if not env.clinicportal_smtp_url.startswith("smtps://"):
         problems.append("Set CLINICPORTAL_SMTP_URL to smtps://user:password@host: mail leaves by implicit TLS only.")
+    if env.clinicportal_process == "worker" and "@" not in env.clinicportal_operations_mail:
+        problems.append(
+            "Set CLINICPORTAL_OPERATIONS_MAIL to your operators' address: the portal writes there when it needs them."
+        )
     for name in ("entra_tenant_id", "entra_client_id", "entra_group_id"):
         if not getattr(env, name):
             problems.append(f"Set {name.upper()}: sign-in and invitations need the tenant of your organisation.")
@@ -389,6 +394,7 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(smtp.username or ""), unquote(smt
 EMAIL_USE_SSL = smtp.scheme == "smtps"
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.clinicportal_mail_from
+OPERATIONS_MAIL = env.clinicportal_operations_mail or "operator@hospital.example"
 HELP_TEXT = env.clinicportal_help
 
 # ---------------------------------------------------------------- work and logs

@@ -54,7 +54,7 @@ def stay(request: Request) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-WORK_PLACES = {StaffRole.APPROVER: "/approvals/", StaffRole.PRIVACY: "/privacy/", StaffRole.OPERATOR: "/organisations/"}
+WORK_PLACES = {StaffRole.APPROVER: "/approvals/", StaffRole.PRIVACY: "/privacy/", StaffRole.OPERATOR: "/incidents/"}
 
 
 @require_safe

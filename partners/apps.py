@@ -20,4 +20,5 @@ class PartnersConfig(AppConfig):
         "partners_provisioningjob": (WRITE, WRITE, NOTHING),
         "partners_step": (WRITE, WRITE, NOTHING),
         "partners_invitation": (WRITE, WRITE, NOTHING),
+        "partners_incident": (WRITE, WRITE, NOTHING),
     }

@@ -325,6 +325,18 @@ class EndForm(forms.Form):
         return one_line(self.cleaned_data["reason"])
 
 
+class CloseIncidentForm(forms.Form):
+    note = forms.CharField(
+        label=gettext_lazy("What was done"),
+        help_text=gettext_lazy("One sentence, for whoever meets it next."),
+        max_length=300,
+        error_messages={"required": gettext_lazy("Enter what was done about it")},
+    )
+
+    def clean_note(self) -> str:
+        return one_line(self.cleaned_data["note"])
+
+
 class NotForMeForm(forms.Form):
     reason = forms.ChoiceField(
         label=gettext_lazy("What is it?"),

@@ -56,6 +56,11 @@ def check_is_approver(user: User) -> None:
         raise Denied(_("Only an approver can do this."))
 
 
+def check_is_operator(user: User) -> None:
+    if not user.has_role(StaffRole.OPERATOR):
+        raise Denied(_("Only an operator can do this."))
+
+
 def check_can_decide(user: User, request: AccessRequest) -> None:
     check_is_approver(user)
     check_not_tied(user, request)

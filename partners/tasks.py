@@ -9,7 +9,7 @@ from celery import shared_task
 from kombu.pools import producers
 
 from clinicportal.celery import app
-from partners import access_requests, entra, invitations, provisioning
+from partners import access_requests, entra, incidents, invitations, provisioning
 from partners.models import Step
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,7 @@ def sweep() -> None:
             break
     access_requests.close_overdue()
     invitations.expire_overdue()
+    incidents.alert()
 
 
 def nudge(job_id: uuid.UUID, *, after: float = 0.0) -> bool:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from partners.views import approvals, register, sponsors, welcome
+from partners.views import approvals, incidents, register, sponsors, welcome
 
 app_name = "partners"
 urlpatterns = [
@@ -20,6 +20,8 @@ urlpatterns = [
     path("approvals/<int:pk>/resume/", approvals.resume, name="resume"),
     path("organisations/", register.organisations, name="organisations"),
     path("organisations/<uuid:pk>/", register.organisation, name="organisation"),
+    path("incidents/", incidents.incidents, name="incidents"),
+    path("incidents/<int:pk>/close/", incidents.close, name="close-incident"),
     path("welcome/back/", welcome.back, name="back"),
     path("welcome/<str:token>/", welcome.welcome, name="welcome"),
     path("welcome/<str:token>/continue/", welcome.go, name="go"),

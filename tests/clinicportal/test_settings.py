@@ -21,11 +21,14 @@ SAFE = {
     "database_auditor_url": "postgresql://auditor@db/clinicportal",
     "redis_url": "rediss://broker/0",
     "clinicportal_smtp_url": "smtps://user:secret@mail",
+    "clinicportal_operations_mail": "operators@hospital.example",
     "entra_tenant_id": "c0ffee00-0000-4000-8000-000000000000",
     "entra_client_id": "client",
     "entra_client_secret": "secret",
     "entra_group_id": "group",
 }
+
+WORKER = {"clinicportal_process": "worker", "entra_graph_client_id": "g", "entra_graph_client_secret": "s"}
 
 
 def problems(**changes: str) -> list[str]:
@@ -34,13 +37,11 @@ def problems(**changes: str) -> list[str]:
 
 def test_safe_values_are_accepted():
     assert problems() == []
-    worker = {"clinicportal_process": "worker", "entra_graph_client_id": "g", "entra_graph_client_secret": "s"}
-    assert problems(**worker, entra_client_secret="", database_url="", database_auditor_url="") == []
+    assert problems(**WORKER, entra_client_secret="", database_url="", database_auditor_url="") == []
 
 
 def test_the_worker_needs_its_own_address():
-    worker = {"clinicportal_process": "worker", "entra_graph_client_id": "g", "entra_graph_client_secret": "s"}
-    (sentence,) = problems(**worker, database_worker_url="")
+    (sentence,) = problems(**WORKER, database_worker_url="")
     assert "DATABASE_WORKER_URL" in sentence
 
 
@@ -61,6 +62,7 @@ def test_the_worker_needs_its_own_address():
         ({"entra_client_secret": ""}, "ENTRA_CLIENT_SECRET"),
         ({"entra_graph_client_secret": "s"}, "ENTRA_GRAPH_CLIENT_SECRET"),
         ({"clinicportal_process": "worker"}, "ENTRA_GRAPH_CLIENT_ID"),
+        ({**WORKER, "clinicportal_operations_mail": ""}, "CLINICPORTAL_OPERATIONS_MAIL"),
     ],
 )
 def test_an_unsafe_value_is_refused_with_a_sentence_that_names_it(change, names):

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from clinicportal.forms import WithHint, describe
 from clinicportal.models import User
 from clinicportal.rules import Denied
-from partners import addresses, dates, decisions, invitations, policies, words
+from partners import addresses, dates, decisions, failures, invitations, policies, words
 from partners.models import AccessRequest, PartnerOrganisation
 from records.models import Agreement, Caseload, Section
 
@@ -335,6 +335,23 @@ class CloseIncidentForm(forms.Form):
 
     def clean_note(self) -> str:
         return one_line(self.cleaned_data["note"])
+
+
+class HelpForm(forms.Form):
+    number = forms.CharField(
+        label=gettext_lazy("Which number does Microsoft show?"),
+        help_text=gettext_lazy("For example AADSTS50105. It stands at the end of Microsoft's page, or under Details."),
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "nhsuk-input--width-10", "autocomplete": "off"}),
+        error_messages={"required": gettext_lazy("Enter the number that Microsoft's page shows")},
+    )
+
+    def clean_number(self) -> str:
+        """Whatever was copied together with the number does not matter."""
+        number = failures.number_in(self.cleaned_data["number"])
+        if not number:
+            raise forms.ValidationError(_("Enter a number of five to seven digits, such as 50105"))
+        return number
 
 
 class NotForMeForm(forms.Form):

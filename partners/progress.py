@@ -9,7 +9,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from partners import dates, sentences, words, working_hours
+from partners import dates, failures, words, working_hours
 from partners.models import AccessRequest, Decision, Invitation, ProvisioningJob, Step
 
 Status = AccessRequest.Status
@@ -59,7 +59,7 @@ STEPS = {
 
 class State(NamedTuple):
     kind: str  # as components/page.jinja's tag() takes it
-    text: sentences.Text
+    text: failures.Text
 
 
 INVITATION_STATES = {
@@ -187,12 +187,12 @@ def _set_up(request: AccessRequest, job: ProvisioningJob, for_staff: bool) -> It
             }
         case ProvisioningJob.Status.NEEDS_HELP:
             code = next((step.last_code for step in steps if step.state == Step.State.PARKED), "")
-            sentence = sentences.parked(code)
+            failure = failures.parked(code)
             return {
                 "state": "stopped",
                 "title": _("We are setting it up: a person has to help"),
                 "text": _("Our turn."),
-                "more": sentence.staff if for_staff else sentence.sponsor,
+                "more": f"{failure.staff} {failure.next.text}" if for_staff else failure.sponsor,
                 "steps": items,
             }
         case ProvisioningJob.Status.CANCELLED:
@@ -225,7 +225,7 @@ def _step(step: Step) -> Item:
 
 def _waiting(step: Step, text: Words) -> str:
     """ "Adding to the access group. The directory is slow, we try again at 11:06"."""
-    why = sentences.waiting(step.last_code)
+    why = failures.waiting(step.last_code)
     if not why:
         return str(text.doing)
     soon = (step.due_at - timezone.now()).total_seconds() < 60

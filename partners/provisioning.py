@@ -131,7 +131,7 @@ def pause(attempts: int, code: str) -> float:
 
 
 def _park(step: Step, *, because: str) -> None:
-    """Somebody's turn, with a sentence (partners/sentences.py)."""
+    """Somebody's turn, with a sentence (partners/failures)."""
     with transaction.atomic(durable=True):
         job = _lock(step.job)
         if not step.release(state=Step.State.PARKED, last_code=because):

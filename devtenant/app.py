@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import control, graph, mail, oidc, signin
@@ -31,7 +31,7 @@ def make(tenant: Tenant) -> ASGIApp:
     return Front(app, tenant)
 
 
-def _routes() -> list[Route]:
+def _routes() -> list[BaseRoute]:
     return [
         Route("/", index),
         Route("/style.css", stylesheet),

@@ -48,6 +48,7 @@ class Environment(BaseSettings):
     clinicportal_operations_mail: str = ""
     clinicportal_time_zone: str = "Europe/London"
     clinicportal_proxies: int = Field(default=0, ge=0, le=5)
+    clinicportal_directory_seconds: int = Field(default=300, ge=10)
     clinicportal_help: str = "Help: 0123 456 789, Monday to Friday, 8:00 to 18:00"
 
     entra_tenant_id: str = ""
@@ -401,6 +402,9 @@ HELP_TEXT = env.clinicportal_help
 
 PROVISIONING_VISIBLE_MINUTES = 15  # how long the directory may take to show a new guest (reference: replication)
 INVITATION_DAYS = 14
+# How often the directory is asked what changed with our guests: accepted, removed, disabled. Fewer seconds notice
+# sooner and cost one Graph call each time.
+DIRECTORY_SECONDS = env.clinicportal_directory_seconds
 
 LOGGING = {
     "version": 1,
@@ -408,5 +412,11 @@ LOGGING = {
     "formatters": {"json": {"()": "clinicportal.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": os.environ.get("CLINICPORTAL_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}, "django.db.backends": {"level": "WARNING"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.db.backends": {"level": "WARNING"},
+        # What these tell when asked for more are whole addresses: people's in filters, and tokens of delta queries.
+        "urllib3": {"level": "WARNING"},
+        "msal": {"level": "WARNING"},
+    },
 }

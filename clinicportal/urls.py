@@ -19,6 +19,7 @@ urlpatterns = [
     path("patients/", include("records.urls")),
     path("account/", account.account, name="account"),
     path("account/organisation/", account.choose_organisation, name="choose-organisation"),
+    path("account/address/", account.new_address, name="new-address"),
     path("", include("partners.urls")),
     path("health/live", views.live, name="live"),
     path("health/ready", views.ready, name="ready"),

@@ -21,4 +21,7 @@ class PartnersConfig(AppConfig):
         "partners_step": (WRITE, WRITE, NOTHING),
         "partners_invitation": (WRITE, WRITE, NOTHING),
         "partners_incident": (WRITE, WRITE, NOTHING),
+        "partners_reset": (WRITE, WRITE, NOTHING),
+        "partners_directorywatch": (READ, WRITE, NOTHING),
+        "partners_notice": (WRITE, WRITE, NOTHING),
     }

@@ -337,6 +337,40 @@ class CloseIncidentForm(forms.Form):
         return one_line(self.cleaned_data["note"])
 
 
+class AddressForm(forms.Form):
+    """A new work address of one person, of an organisation with `domains`."""
+
+    email = forms.CharField(
+        label=gettext_lazy("New work email address"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        error_messages={"required": gettext_lazy("Enter the new work email address")},
+    )
+
+    def __init__(self, *args: Any, partner: PartnerOrganisation, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.partner = partner
+
+    def clean_email(self) -> str:
+        domains = self.partner.domains.values_list("name", flat=True)
+        try:
+            return addresses.belonging(self.cleaned_data["email"], domains, str(self.partner))
+        except addresses.Unusable as unusable:
+            raise forms.ValidationError(unusable.sentence) from None
+
+
+class NotConfirmedForm(forms.Form):
+    reason = forms.CharField(
+        label=gettext_lazy("Why can you not confirm it?"),
+        help_text=gettext_lazy("One sentence. The sponsor reads it."),
+        max_length=200,
+        error_messages={"required": gettext_lazy("Enter why it cannot be confirmed")},
+    )
+
+    def clean_reason(self) -> str:
+        return one_line(self.cleaned_data["reason"])
+
+
 class HelpForm(forms.Form):
     number = forms.CharField(
         label=gettext_lazy("Which number does Microsoft show?"),

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import User
-from partners import entra, invitations, policies, tasks
+from partners import entra, failures, incidents, invitations, policies, redemption, tasks
 from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, Step
 
 log = structlog.get_logger(__name__)
@@ -139,6 +139,8 @@ def _park(step: Step, *, because: str) -> None:
         if job.status == ProvisioningJob.Status.RUNNING:
             job.move_to(ProvisioningJob.Status.NEEDS_HELP)
         _record(audit.Type.PROVISIONING_PARKED, job, reason=because, detail={"step": step.kind})
+        if not failures.parked(because).known:
+            incidents.report("job_unknown", detail=f"{step.kind} {because}")
 
 
 def _lock(job: ProvisioningJob) -> ProvisioningJob:
@@ -179,20 +181,18 @@ def look_up(step: Step, graph: entra.Graph) -> Outcome:
 def invite(step: Step, graph: entra.Graph) -> Outcome:
     """A guest for the address, and the link that redeems it: Entra gives that link only in answer to an invitation.
 
-    Repeating an invitation finds the same guest and gives a new link. Somebody who redeemed needs none, unless it was
-    with another account: then redemption is set back.
+    Repeating an invitation finds the same guest and gives a new link. Somebody who redeemed needs none; with another
+    account it takes a reset (partners/redemption.py).
     """
     job = step.job
     found = _found_before_inviting(step, graph)
-    wrong = job.request.invitation.status == Invitation.Status.WRONG_ACCOUNT
-    if found is not None and not found.is_pending and not wrong:
+    if found is not None and not found.is_pending:
         return partial(_know, job, found.id, created_by_us=False)
     try:
         invited = graph.invite(
             job.request.address,
             name=job.request.person_name,
             redirect_url=settings.BASE_URL + "/welcome/back/",
-            reset=found.id if found is not None and wrong else None,
         )
     except entra.TryLater as busy:
         raise entra.TryLater(Step.UNANSWERED if busy.code == "no_answer" else busy.code, busy.retry_at) from None
@@ -247,6 +247,9 @@ STEPS: dict[Step.Kind, Callable[[Step, entra.Graph], Outcome]] = {
     Step.Kind.JOIN_GROUP: join_group,
     Step.Kind.VERIFY: verify,
     Step.Kind.MAIL: mail,
+    # Looked up when called: that module imports this one, by way of the nudge.
+    Step.Kind.ADD_ADDRESS: lambda step, graph: redemption.add_address(step, graph),
+    Step.Kind.SET_BACK: lambda step, graph: redemption.set_back(step, graph),
 }
 
 

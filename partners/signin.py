@@ -28,7 +28,7 @@ from clinicportal import audit
 from clinicportal.http import Session, entra_session
 from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION
 from clinicportal.models import StaffRole, User
-from partners import addresses, failures, idtoken, invitations, signin_help
+from partners import addresses, failures, idtoken, invitations, redemption, signin_help
 from partners.models import Guest, Invitation, PartnerOrganisation
 from records.models import Grant, Suspension
 
@@ -116,8 +116,11 @@ def invited_guest(guest: Guest, identity: Identity) -> User:
         user.save(update_fields=["staff_roles"])
     if not organisations_of(user):
         raise TurnedAway("no-access")
-    if Suspension.objects.open().filter(user=user).exists():
+    # One reason is lifted by this very sign-in (partners/redemption.py).
+    if Suspension.objects.open().filter(user=user).exclude(reason=Suspension.Reason.IDENTITY).exists():
         raise TurnedAway("suspended")
+    if redemption.awaits_new_link(guest):
+        raise TurnedAway("identity-check")
     if not is_expected_account(guest, identity):
         raise TurnedAway("wrong-account", "partners/signin/wrong_account.jinja", guest=guest)
     if guest.redeemed_at is None and is_too_late(guest):
@@ -217,7 +220,8 @@ def turn_away(request: HttpRequest, identity: Identity, away: TurnedAway) -> Htt
         # An app role that was taken away must not wait in an open session.
         User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).update(staff_roles=[])
     audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, identity=str(identity), reason=away.code))
-    return refused(request, away.template, away.code, used=identity.address)
+    again = invitations.again_token(away.guest) if away.guest else ""
+    return refused(request, away.template, away.code, used=identity.address, start_again=again)
 
 
 def refused(request: HttpRequest, template: str, code: str, **context: Any) -> HttpResponse:
@@ -249,4 +253,5 @@ def begin_session(sender: object, request: HttpRequest, user: User, **_: Any) ->
     with transaction.atomic():
         if guest := Guest.objects.filter(user=user).first():
             invitations.complete(guest, identity_provider=identity.identity_provider)
+            redemption.release(guest)
         audit.record(audit.Type.SIGNED_IN, by=user, detail={"acrs": sorted(identity.contexts)})

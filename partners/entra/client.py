@@ -7,6 +7,7 @@ import functools
 import threading
 import time
 import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from django.conf import settings
 from urllib3.exceptions import NewConnectionError
 
 from clinicportal.http import Session, entra_session
-from partners.entra.errors import ALREADY_MEMBER, TryLater, code_and_message, meaning
+from partners.entra.errors import ALREADY_MEMBER, Refused, TryLater, code_and_message, meaning
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,9 @@ SPACING_SECONDS = 0.04
 """Least time between two calls of a process: four workers stay below Graph's 150 invitations in 5 seconds."""
 CREDENTIALS_AGAIN = dt.timedelta(minutes=5)
 USER_FIELDS = "id,userType,externalUserState,accountEnabled"
+CHANGE_FIELDS = "id,externalUserState,accountEnabled"
+IDS_AT_ONCE = 15
+"""Ids in one filter: more than 15 expressions are refused."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,31 @@ class Invited:
 
     id: uuid.UUID
     redeem_url: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a delta query says of one account: a hint, repeated and out of order (entra.md §11). None: not said."""
+
+    id: uuid.UUID
+    removed: bool
+    enabled: bool | None
+    is_pending: bool | None
+
+    def agrees(self, user: User | None) -> bool:
+        """Whether the account reads as the hint says."""
+        if user is None or self.removed:
+            return self.removed and user is None
+        return self.enabled in (None, user.enabled) and self.is_pending in (None, user.is_pending)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """One page of them, and where to go on: with the next page, or (`is_last`) another time."""
+
+    changes: list[Change]
+    link: str
+    is_last: bool
 
 
 class Graph:
@@ -107,6 +136,39 @@ class Graph:
 
     def group_name(self) -> str:
         return self._call("GET", f"/groups/{self._config['group_id']}")["displayName"]
+
+    def users(self, ids: Iterable[uuid.UUID]) -> Iterator[User]:
+        """Those of these people whom the directory lists."""
+        for some in batched([str(id) for id in ids], IDS_AT_ONCE):
+            listed = ",".join(f"'{id}'" for id in some)
+            answer = self._call("GET", "/users", params={"$filter": f"id in ({listed})", "$select": USER_FIELDS})
+            yield from (_user(found) for found in answer["value"])
+
+    def changes_from_now(self) -> str:
+        """The link that will tell what changes from now on."""
+        select = {"$select": CHANGE_FIELDS, "$deltatoken": "latest"}
+        return self._page(self._call("GET", "/users/delta", params=select)).link
+
+    def changes(self, link: str) -> Changes:
+        """What an earlier answer's link leads to. Raises Refused("sync_state_gone") when it is too old."""
+        path, _, query = link.partition("?")
+        # The query apart: it holds the token, which no log needs.
+        return self._page(self._call("GET", path.removeprefix(self._url), params=query))
+
+    def _page(self, answer: Any) -> Changes:
+        following = answer.get("@odata.nextLink")
+        link = following or answer["@odata.deltaLink"]
+        if not link.startswith(self._url + "/users/delta"):
+            raise Refused("unknown_refusal")
+        return Changes([_change(found) for found in answer["value"]], link, is_last=not following)
+
+    def other_addresses(self, id: uuid.UUID) -> list[str]:
+        """Further addresses of the person (otherMails)."""
+        return self._call("GET", f"/users/{id}", params={"$select": "otherMails"})["otherMails"] or []
+
+    def set_other_addresses(self, id: uuid.UUID, addresses: list[str]) -> None:
+        """Needs User.ReadWrite.All, which nothing else here does."""
+        self._call("PATCH", f"/users/{id}", json={"otherMails": addresses})
 
     # ---------------------------------------------------------------- the wire
 
@@ -203,6 +265,19 @@ def _user(found: dict[str, Any]) -> User:
         is_pending=found.get("externalUserState") == "PendingAcceptance",
         enabled=found.get("accountEnabled") is not False,
     )
+
+
+def _change(found: dict[str, Any]) -> Change:
+    return Change(
+        id=uuid.UUID(found["id"]),
+        removed="@removed" in found,
+        enabled=found.get("accountEnabled"),
+        is_pending=found["externalUserState"] == "PendingAcceptance" if "externalUserState" in found else None,
+    )
+
+
+def batched(items: list[str], size: int) -> Iterator[list[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _json_or_none(answer: requests.Response) -> Any:

@@ -60,6 +60,8 @@ def meaning(status: int, body: Any, headers: Mapping[str, str], now: dt.datetime
         return TryLater("token_refused")
     if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TryLater("no_answer", retry_at(headers.get("Retry-After"), now))
+    if status == HTTPStatus.GONE:
+        return Refused("sync_state_gone")  # a delta token is too old (entra.md §11)
     if code in NOT_THERE_YET or NOT_THERE_YET_SENTENCE in message:
         return TryLater("not_there_yet")
     known = next((ours for part, ours in REFUSALS.items() if part in message), None)

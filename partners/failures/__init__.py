@@ -15,10 +15,13 @@ from partners.failures import directory, entra, portal
 from partners.failures.words import Failure, Next, Text, Turn
 
 __all__ = [
-    "Failure", "Next", "Text", "Turn", "note", "number_in", "operator", "parked", "paused", "sign_in", "waiting",
+    "PAUSED", "Failure", "Next", "Text", "Turn", "note", "note_about_mail", "number_in", "operator", "parked", "paused",
+    "sign_in",
+    "waiting",
 ]  # fmt: skip
 
 NUMBER = re.compile(r"(?<!\d)(?:AADSTS)?(\d{5,7})(?!\d)", re.IGNORECASE)
+PAUSED = directory.PAUSED
 SIGN_IN = {**portal.TURNED_AWAY, **portal.ATTEMPT, **entra.NUMBERS}
 
 
@@ -85,5 +88,25 @@ def note(number: str) -> str:
         "portal": settings.BASE_URL,
         "sender": settings.DEFAULT_FROM_EMAIL,
         "help": settings.HELP_TEXT,
+    }
+    return "\n".join(lines) % facts
+
+
+def note_about_mail() -> str:
+    """A ready note to a partner's IT so that our mails arrive and our sign-in is reached."""
+    lines = [
+        _("Hello, our colleagues are invited to read records of shared patients at a partner's portal. Please let its "
+          "mails and its sign-in through:"),
+        "",
+        _("Mails come from: %(sender)s"),
+        _("The portal: %(portal)s"),
+        _("The sign-in: %(sign_in)s (Microsoft Entra, tenant %(tenant)s)"),
+        _("Our outbound cross-tenant access settings must allow B2B collaboration with that tenant."),
+    ]  # fmt: skip
+    facts = {
+        "sender": settings.DEFAULT_FROM_EMAIL,
+        "portal": settings.BASE_URL,
+        "sign_in": settings.ENTRA["authority"],
+        "tenant": settings.ENTRA["tenant_id"],
     }
     return "\n".join(lines) % facts

@@ -124,6 +124,10 @@ PARKED = {
     ),
     "unknown_person": _parked(BY_HAND, _("The job lost track of the person in the directory."), Turn.STAFF,
                               _("Try again.")),
+    "sync_state_gone": _parked(
+        BY_HAND, _("The directory no longer knows how far we had read its changes."), Turn.NOBODY,
+        _("Nothing: everybody is read anew by itself."),
+    ),
     "throttled": _parked(
         BY_HAND, _("The directory has been busy for a whole day."), Turn.STAFF, _("Try again.")
     ),

@@ -17,7 +17,7 @@ from partners.entra import errors
 from partners.failures import directory
 from partners.failures.words import Failure, Turn
 from partners.models import Incident
-from tests.devtenant.conftest import shared_file
+from tests.contract import shared_file
 
 PACKAGE = Path(partners.__file__).parent
 # entra.md, section 13.

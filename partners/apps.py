@@ -21,4 +21,7 @@ class PartnersConfig(AppConfig):
         "partners_step": (WRITE, WRITE, NOTHING),
         "partners_invitation": (WRITE, WRITE, NOTHING),
         "partners_incident": (WRITE, WRITE, NOTHING),
+        "partners_gate": (WRITE, WRITE, NOTHING),
+        "partners_lane": (READ, WRITE, NOTHING),
+        "partners_directorylag": (READ, WRITE, NOTHING),
     }

@@ -31,30 +31,31 @@ PAIRS = [(kind.value, name) for kind, names in BEHIND.items() for name in names]
 # Names that let nobody through now, and when they may. The rest of each statement is about few rows.
 SHUT = """
     SELECT name, coalesce(probe_at, 'infinity') AS until FROM partners_gate
-    WHERE code <> '' AND (probe_at IS NULL OR probe_at > clock_timestamp())
+    WHERE code <> '' AND (probe_at IS NULL OR probe_at > statement_timestamp())
     UNION ALL
     SELECT 'lane:' || name, greatest(opens_at, closed_until) FROM partners_lane
-    WHERE greatest(opens_at, closed_until) > clock_timestamp()
+    WHERE greatest(opens_at, closed_until) > statement_timestamp()
 """
 SHUT_KINDS = """
     SELECT pair.kind FROM shut JOIN unnest(%(kinds)s::text[], %(names)s::text[]) AS pair (kind, name) USING (name)
 """
+# Scalar subqueries, which the planner leaves alone: it walks the index of due steps in order and stops at the first
+# that fits, where a join would first gather everything that is due.
 OPEN = f"""
-    s.state = 'waiting' AND j.status = 'running' AND s.kind <> ALL (ARRAY({SHUT_KINDS}))
-    AND NOT (s.kind = 'invite' AND 'domain:' || split_part(r.address, '@', 2) IN (SELECT name FROM shut))
+    s.state = 'waiting' AND s.kind <> ALL (ARRAY({SHUT_KINDS}))
+    AND (SELECT j.status FROM partners_provisioningjob j WHERE j.id = s.job_id) = 'running'
+    AND (s.kind <> 'invite' OR NOT EXISTS (SELECT FROM shut WHERE name LIKE 'domain:%%') OR (
+        SELECT 'domain:' || split_part(r.address, '@', 2) FROM partners_accessrequest r
+        JOIN partners_provisioningjob j ON j.request_id = r.id WHERE j.id = s.job_id) NOT IN (SELECT name FROM shut))
 """  # noqa: S608 - constants of this module
-FROM = """
-    partners_step s JOIN partners_provisioningjob j ON j.id = s.job_id
-    JOIN partners_accessrequest r ON r.id = j.request_id
-"""
 
 # A worker that dies leaves the code `started` behind: the next one knows that the outcome is unknown.
 TAKE = f"""
     WITH shut AS MATERIALIZED ({SHUT}), next AS (
-        SELECT s.id, s.last_code FROM {FROM}
-        WHERE {OPEN} AND s.due_at <= clock_timestamp()
-            AND (s.leased_until IS NULL OR s.leased_until < clock_timestamp()) {{of_one_job}}
-        ORDER BY s.due_at, s.id LIMIT 1 FOR UPDATE OF s SKIP LOCKED
+        SELECT s.id, s.last_code FROM partners_step s
+        WHERE {OPEN} AND s.due_at <= statement_timestamp()
+            AND (s.leased_until IS NULL OR s.leased_until < statement_timestamp()) {{of_one_job}}
+        ORDER BY s.due_at LIMIT 1 FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE partners_step s SET
         attempts = s.attempts + 1, last_code = '{Step.STARTED}',
@@ -63,10 +64,9 @@ TAKE = f"""
 """  # noqa: S608 - as above
 NEXT = f"""
     WITH shut AS MATERIALIZED ({SHUT}), found AS (
-        SELECT min(greatest(s.due_at, s.leased_until)) AS at FROM {FROM} WHERE {OPEN}
+        SELECT greatest(s.due_at, s.leased_until) AS at FROM partners_step s WHERE {OPEN}
         UNION ALL
-        SELECT min(shut.until) FROM shut
-        WHERE EXISTS (SELECT FROM partners_step s WHERE s.state = 'waiting')
+        SELECT until FROM shut WHERE EXISTS (SELECT FROM partners_step s WHERE s.state = 'waiting')
     )
     SELECT CASE WHEN min(at) IS NOT NULL
         THEN extract(epoch FROM least(min(at), clock_timestamp() + interval '1 day') - clock_timestamp()) END

@@ -24,4 +24,7 @@ class PartnersConfig(AppConfig):
         "partners_reset": (WRITE, WRITE, NOTHING),
         "partners_directorywatch": (READ, WRITE, NOTHING),
         "partners_notice": (WRITE, WRITE, NOTHING),
+        "partners_gate": (WRITE, WRITE, NOTHING),
+        "partners_lane": (READ, WRITE, NOTHING),
+        "partners_directorylag": (READ, WRITE, NOTHING),
     }

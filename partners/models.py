@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
 from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.db import models, transaction
-from django.db.models import F, Q
+from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
@@ -312,27 +311,6 @@ class StepQuerySet(models.QuerySet):
             job__status=ProvisioningJob.Status.RUNNING,
         )
 
-    def lease(self, job_id: uuid.UUID, *, for_: timedelta) -> Step | None:
-        """Take the job's due step and commit, so that nobody else takes it for that long; None: nothing to do.
-
-        A worker that dies leaves the code `started` behind: the next one knows that the outcome is unknown.
-        """
-        with transaction.atomic(durable=True):
-            due = self.due().filter(job=job_id).select_for_update(skip_locked=True, of=("self",))
-            step: Any = due.first()
-            if step is None:
-                return None
-            unknown = step.last_code in Step.OUTCOME_UNKNOWN
-            Step.objects.filter(pk=step.pk).update(
-                attempts=F("attempts") + 1,
-                leased_until=Now() + for_,
-                first_tried_at=Coalesce("first_tried_at", Now()),
-                last_code=Step.STARTED,
-            )
-        leased = Step.objects.select_related("job__guest__user", "job__request").get(pk=step.pk)
-        leased.outcome_unknown = unknown
-        return leased
-
 
 class Step(models.Model):
     """One call to the directory or the mail server, with its lease. Only a job's first unfinished step is due."""
@@ -341,12 +319,11 @@ class Step(models.Model):
     # What the last attempt left when nobody can tell whether the other side did it.
     OUTCOME_UNKNOWN = {STARTED, UNANSWERED}
 
-    outcome_unknown = False
+    code_before = ""
+    """What the attempt before this one left; set by partners.queue.take."""
 
     class Kind(models.TextChoices):
-        LOOK_UP = "look_up", _("Looked in our directory")
-        INVITE = "invite", _("Made the invitation, without sending it")
-        AWAIT_VISIBLE = "await_visible", _("The directory knows the person")
+        INVITE = "invite", _("Looked in our directory and made the invitation, without sending it")
         JOIN_GROUP = "join_group", _("Added to the access group")
         VERIFY = "verify", _("Checked all of it once more")
         MAIL = "mail", _("Wrote to the person. The mail goes last")
@@ -379,6 +356,11 @@ class Step(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.job_id}"
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether an earlier attempt may have done it, and nobody was told."""
+        return self.code_before in self.OUTCOME_UNKNOWN
 
     def release(self, **fields: Any) -> bool:
         """Give the lease back and save `fields`, if it is still ours. `attempts` is the fence: another worker that
@@ -577,3 +559,65 @@ class Notice(models.Model):
     @property
     def message_id(self) -> str:
         return f"<notice-{self.pk}@clinicportal>"
+
+
+# ---------------------------------------------------------------- traffic to the directory, shared by all workers
+
+
+class GateQuerySet(models.QuerySet):
+    def shut(self) -> Self:
+        return self.exclude(code="")
+
+
+class Gate(models.Model):
+    """Whether calls of one kind may go out: open, or shut for all workers until one probe finds that it is mended.
+
+    `name` is "graph" for every call, an operation ("POST /invitations"), or a partner's domain ("domain:..."). A gate
+    that was never shut has no row. partners/gates.py moves it, and the function partners_enter lets calls through.
+    """
+
+    name = models.CharField(primary_key=True, max_length=300)
+    code = models.CharField(max_length=60, blank=True)  # why it is shut, of the failure dictionary; empty: open
+    failures = models.PositiveIntegerField(default=0)  # in a row, while open
+    probes = models.PositiveSmallIntegerField(default=0)  # that failed since it was shut: the pauses grow
+    shut_at = models.DateTimeField(null=True)
+    probe_at = models.DateTimeField(null=True)  # when one call may try; none: only after the operator's word
+
+    objects = GateQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Lane(models.Model):
+    """How much of one limit was used lately: a sliding window in slices, and until when nobody may go.
+
+    Written by the function partners_enter alone, in one statement for all workers.
+    """
+
+    name = models.CharField(primary_key=True, max_length=30)
+    slice_seconds = models.FloatField()
+    used = ArrayField(models.IntegerField())  # by slice, a ring: slice n is at n modulo its length
+    newest = models.BigIntegerField()  # number of the newest slice: seconds of the epoch / slice_seconds
+    opens_at = models.DateTimeField(null=True)  # when there is room again; none: there is
+    closed_until = models.DateTimeField(null=True)  # Graph's own word (Retry-After)
+    strikes = models.PositiveSmallIntegerField(default=0)  # refusals in a row without such a word
+    slowed_by = models.FloatField(default=1)  # what x-ms-throttle-limit-percentage said, until `slowed_until`
+    slowed_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DirectoryLag(models.Model):
+    """How long the directory lately took until a new guest could be added to a group: one row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    seconds = models.FloatField()
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_lag")]
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s"

@@ -26,24 +26,14 @@ class Words(NamedTuple):
 
 
 STEPS = {
-    Step.Kind.LOOK_UP: Words(
-        gettext_lazy("Look in our directory"),
-        gettext_lazy("Looking in our directory"),
-        gettext_lazy("Looked in our directory"),
-    ),
     Step.Kind.INVITE: Words(
-        gettext_lazy("Make the invitation, without sending it"),
-        gettext_lazy("Making the invitation, without sending it"),
-        gettext_lazy("Made the invitation, without sending it"),
-    ),
-    Step.Kind.AWAIT_VISIBLE: Words(
-        gettext_lazy("Wait until the directory knows the person"),
-        gettext_lazy("Waiting until the directory knows the person"),
-        gettext_lazy("The directory knows the person"),
+        gettext_lazy("Look in our directory, and make the invitation without sending it"),
+        gettext_lazy("Looking in our directory, and making the invitation without sending it"),
+        gettext_lazy("Looked in our directory, and made the invitation without sending it"),
     ),
     Step.Kind.JOIN_GROUP: Words(
-        gettext_lazy("Add to the access group"),
-        gettext_lazy("Adding to the access group"),
+        gettext_lazy("Add to the access group, once the directory knows the person"),
+        gettext_lazy("Waiting until the directory knows the person, then adding to the access group"),
         gettext_lazy("Added to the access group"),
     ),
     Step.Kind.VERIFY: Words(

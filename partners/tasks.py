@@ -14,7 +14,8 @@ from partners.models import Step
 
 log = structlog.get_logger(__name__)
 
-SWEEP_AT_ONCE = 200
+SWEEP_AT_ONCE = 32
+"""Enough to wake every process of a worker; each goes on with whatever is due."""
 EXPIRES_SECONDS = 30
 """A nudge older than this was overtaken by several sweeps."""
 NUDGE_WITHIN_SECONDS = 60
@@ -27,8 +28,8 @@ IMPATIENT = {**ONCE_MORE, "socket_connect_timeout": 1, "socket_timeout": 1}
 
 @shared_task(acks_late=True, ignore_result=True)
 def run_job(job_id: str) -> None:
-    """Do what is due in one job, and ring again when the next part of it is due soon."""
-    wait = provisioning.advance(uuid.UUID(job_id), entra.client())
+    """Do what is due, in this job or any other, and ring again when more of it is due soon."""
+    wait = provisioning.work(entra.client())
     if wait is not None and wait <= NUDGE_WITHIN_SECONDS:
         nudge(uuid.UUID(job_id), after=wait)
 

@@ -59,6 +59,11 @@ def operator(code: str) -> str:
     return f"{failure.staff} {failure.next.text}"
 
 
+def is_known(code: str) -> bool:
+    """Whether the operator has words of its own for it."""
+    return any(code in texts for texts in (directory.OPERATOR, directory.PARKED, directory.PAUSED, SIGN_IN))
+
+
 def note(number: str) -> str:
     """A ready note to a partner's IT about one of Microsoft's numbers: plain text, to copy. Names nobody."""
     lines = [

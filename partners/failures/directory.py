@@ -128,6 +128,19 @@ PARKED = {
         BY_HAND, _("The directory no longer knows how far we had read its changes."), Turn.NOBODY,
         _("Nothing: everybody is read anew by itself."),
     ),
+    "suspicious_activity": _parked(
+        BY_HAND, _("Microsoft has blocked our tenant from inviting because of suspicious activity. Only its support "
+                   "lifts that."), Turn.OPERATOR,
+        _("Open a case with Microsoft. All invitations wait until you close this; nobody has to be asked again."),
+    ),
+    "paced": _parked(
+        BY_HAND, _("So many people are being set up that this one has waited for its turn for too long."), Turn.STAFF,
+        _("Try again."),
+    ),
+    "daily_budget": _parked(
+        BY_HAND, _("The invitations that we allow ourselves in a day were used up, day after day."), Turn.OPERATOR,
+        _("Raise the daily budget in the settings if your tenant allows more, then try again."),
+    ),
     "throttled": _parked(
         BY_HAND, _("The directory has been busy for a whole day."), Turn.STAFF, _("Try again.")
     ),
@@ -187,6 +200,13 @@ WAITING: dict[str, Text] = {
     "token_refused": _("The directory asked us to sign in again"),
     "credentials": _("The directory does not accept our credentials. Our operator has to renew them"),
     "mail_server_away": _("The mail server cannot be reached"),
+    "paced": _("Many people are being set up"),
+    "daily_budget": _("Today's invitations are used up"),
+    "not_permitted": _("The directory does not let us do this yet. Our operator is told"),
+    "invitations_disabled": _("The directory does not let us invite at the moment. Our operator is told"),
+    "cross_tenant": _("The directory does not accept this organisation yet. Our operator is told"),
+    "domain_blocked": _("The directory does not accept this organisation yet. Our operator is told"),
+    "suspicious_activity": _("Microsoft holds back all invitations. Our operator is told"),
 }
 """Why a step waits, as the beginning of a sentence."""
 
@@ -233,6 +253,16 @@ PAUSED = {
 """Why the access of a person is paused: the note of a records.Suspension."""
 
 OPERATOR: dict[str, Next] = {
+    "directory_away": Next(
+        Turn.OPERATOR,
+        _("Microsoft Graph has not answered several times in a row, so all calls wait and one tries now and then. Look "
+          "at the way out of the network and at Microsoft's service health."),
+    ),
+    "sponsor_unknown": Next(
+        Turn.OPERATOR,
+        _("The directory does not know the colleague who answers for this partner, so guests are invited without a "
+          "sponsor there. Choose another internal sponsor for the organisation."),
+    ),
     "sign_in_unknown": Next(
         Turn.OPERATOR,
         _("Somebody met a sign-in error that the portal has no words for. Look it up at Microsoft, and tell us about "

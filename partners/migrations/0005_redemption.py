@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('partners', '0002_incident'),
+        ('partners', '0003_pacing'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='step',
             name='kind',
-            field=models.CharField(choices=[('look_up', 'Looked in our directory'), ('invite', 'Made the invitation, without sending it'), ('await_visible', 'The directory knows the person'), ('join_group', 'Added to the access group'), ('verify', 'Checked all of it once more'), ('mail', 'Wrote to the person. The mail goes last'), ('add_address', 'Added the new address in our directory'), ('set_back', 'Let the person accept again, with a new link')], max_length=20),
+            field=models.CharField(choices=[('invite', 'Looked in our directory and made the invitation, without sending it'), ('join_group', 'Added to the access group'), ('verify', 'Checked all of it once more'), ('mail', 'Wrote to the person. The mail goes last'), ('add_address', 'Added the new address in our directory'), ('set_back', 'Let the person accept again, with a new link')], max_length=20),
         ),
         migrations.CreateModel(
             name='DirectoryWatch',

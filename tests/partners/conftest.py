@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from clinicportal.http import Session
 from clinicportal.models import StaffRole, User
-from partners import access_requests, dates, decisions, entra
+from partners import access_requests, dates, decisions, entra, lag
 from partners.models import (
     AccessRequest,
     Domain,
@@ -42,6 +42,13 @@ def outbox(settings: Any) -> list:
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     mail.outbox = []
     return mail.outbox
+
+
+@pytest.fixture(autouse=True)
+def no_lag_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's directory knows a new guest at once, unless it says otherwise."""
+    monkeypatch.setattr(lag, "USUAL_SECONDS", 0.0)
+    monkeypatch.setattr(lag, "LEAST_SECONDS", 0.0)
 
 
 def make_partner(organisation: Organisation, domain: str = DOMAIN, provider: str = HOME) -> PartnerOrganisation:
@@ -82,6 +89,11 @@ def sponsor(partner: PartnerOrganisation) -> User:
 @pytest.fixture
 def approver(db: None) -> User:
     return make_approver()
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return make_approver("Portal Operator", email="operator@hospital.example", staff_roles=[StaffRole.OPERATOR])
 
 
 @pytest.fixture

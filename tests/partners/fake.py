@@ -30,7 +30,15 @@ class Directory:
     def user(self, id: uuid.UUID) -> entra.User:
         return self._do("user", lambda: self._by_id(id))
 
-    def invite(self, address: str, *, name: str, redirect_url: str, reset: uuid.UUID | None = None) -> entra.Invited:
+    def invite(
+        self,
+        address: str,
+        *,
+        name: str,
+        redirect_url: str,
+        reset: uuid.UUID | None = None,
+        sponsor: uuid.UUID | None = None,
+    ) -> entra.Invited:
         return self._do("invite", lambda: self._invite(address, reset))
 
     def is_member(self, id: uuid.UUID) -> bool:

@@ -12,7 +12,7 @@ import requests
 from django.urls import reverse
 
 import partners
-from partners import failures
+from partners import failures, gates, traffic
 from partners.entra import errors
 from partners.failures import directory
 from partners.failures.words import Failure, Turn
@@ -49,7 +49,8 @@ def called(node: ast.Call) -> str:
 
 
 def graph_codes() -> list[str]:
-    return sorted(codes_raised("TryLater", "Refused", "_mail_problem") | set(errors.REFUSALS.values()))
+    told = {row.ours for row in errors.TABLE} | gates.PROBE_AFTER.keys() | traffic.OURS
+    return sorted(codes_raised("TryLater", "Refused", "_mail_problem") | told)
 
 
 def reads_well(failure: Failure) -> None:
@@ -76,6 +77,12 @@ def test_every_code_of_the_directory_has_words_for_all_readers(code):
         return
     assert failures.parked(code).known, code
     reads_well(failures.parked(code))
+
+
+def test_every_incident_has_words_for_the_operator():
+    reported = {code for code in codes_raised("report") if code != "unknown_refusal"}
+    assert {"mass_change", "directory_away"} <= reported
+    assert {code for code in reported if not failures.is_known(code)} == set()
 
 
 @pytest.mark.parametrize("code", sorted(codes_raised("TurnedAway", "Invalid")))
@@ -119,7 +126,7 @@ def test_what_stands_in_for_the_unknown_reads_well_too(failure):
 
 
 def test_why_a_step_waits_is_the_beginning_of_a_sentence():
-    later = codes_raised("TryLater") - {"suspicious_activity"}
+    later = codes_raised("TryLater") | gates.PROBE_AFTER.keys() | traffic.OURS | traffic.BREAKING
     assert {code for code in later if not failures.waiting(code)} == set()
     assert failures.waiting("") == ""
 

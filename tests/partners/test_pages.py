@@ -369,8 +369,10 @@ def test_the_status_shows_stages_steps_and_retries_in_words(desk, job, approved,
     answer = desk.get(reverse("partners:request", args=[approved.pk]))
     page = text(answer)
     for words in (
-        "Done: You asked", "Done: We said yes", "Now: We are setting it up: step 4 of 6", "Our turn.",
-        "Looked in our directory", "Adding to the access group. The directory is slow, we try again at",
+        "Done: You asked", "Done: We said yes", "Now: We are setting it up: step 2 of 4", "Our turn.",
+        "Looked in our directory",
+            "Waiting until the directory knows the person, then adding to the access group. The directory is slow, "
+            "we try again at",
         "Check all of it once more", "Write to the person. The mail goes last", "Practice Nurse signs in",
         "Access starts",
     ):  # fmt: skip

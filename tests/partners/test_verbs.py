@@ -151,7 +151,7 @@ def test_approving_gives_grants_that_wait_and_work_to_do(asked, approver, caselo
     assert Invitation.objects.get().status == Invitation.Status.NOT_SENT
     steps = list(Step.objects.all())
     assert [step.kind for step in steps] == provisioning.KINDS
-    assert [step.state for step in steps] == ["waiting"] + ["later"] * 5
+    assert [step.state for step in steps] == ["waiting"] + ["later"] * 3
     assert events()[0] == audit.Type.ACCESS_APPROVED
 
 

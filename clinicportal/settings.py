@@ -60,6 +60,8 @@ class Environment(BaseSettings):
     entra_graph_client_id: str = ""
     entra_graph_client_secret: str = ""
     entra_group_id: str = ""
+    entra_context_sign_in: str = Field(default="c1", pattern=r"^c[1-9][0-9]?$")
+    entra_context_step_up: str = Field(default="c2", pattern=r"^c[1-9][0-9]?$")
 
 
 env = Environment()
@@ -353,8 +355,12 @@ def entra(name: str) -> str:
 
 
 ENTRA = {name: entra(name) for name in LOCAL}
-# Authentication contexts (Conditional Access): which strength each kind of act needs.
-ENTRA_CONTEXT_SIGN_IN = "c1"
+# Authentication contexts (Conditional Access): which strength each kind of act needs. A policy has to be bound to each.
+ENTRA_CONTEXT_SIGN_IN = env.entra_context_sign_in
+ENTRA_CONTEXT_STEP_UP = env.entra_context_step_up
+STEP_UP = {"approve": ENTRA_CONTEXT_STEP_UP}  # act -> context
+STEP_UP_HOLDS_SECONDS = 15 * 60  # how long one confirmation serves further acts
+STEP_UP_FRESH_SECONDS = 5 * 60  # how old the sign-in behind it may be, and how long somebody may take over it
 
 SOCIALACCOUNT_ONLY = True
 SOCIALACCOUNT_ADAPTER = "partners.signin.Adapter"

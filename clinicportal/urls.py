@@ -8,6 +8,7 @@ urlpatterns = [
     path("sign-in/", signin_views.sign_in, name="sign-in"),
     path("sign-in/callback/", signin_views.callback, name="sign-in-callback"),
     path("sign-out/", signin_views.sign_out, name="sign-out"),
+    path("sign-out/front-channel/", signin_views.front_channel, name="front-channel-sign-out"),
     path("signed-out/", signin_views.signed_out, name="signed-out"),
     path("stay/", views.stay, name="stay"),
     path("terms/", views.terms, name="terms"),

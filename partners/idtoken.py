@@ -108,3 +108,10 @@ def verify(token: str, *, nonce: str) -> dict[str, Any]:
     if not nonce or claims["nonce"] != nonce:
         raise Invalid("nonce")
     return claims
+
+
+def check_fresh(claims: dict[str, Any], *, seconds: int) -> None:
+    """Raise Invalid unless the person signed in (`auth_time`, an optional claim) at most that long ago."""
+    at, now = claims.get("auth_time"), time.time()
+    if not isinstance(at, int) or not -LEEWAY_SECONDS <= now - at <= seconds + LEEWAY_SECONDS:
+        raise Invalid("not-fresh")

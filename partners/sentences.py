@@ -85,6 +85,27 @@ PARKED = {
         _("The mail server refused the recipient for good. Check the address with the sponsor."),
     ),
     "mail_refused": Sentence(BY_HAND, _("The mail server refused our mail for good. The operator has to look at it.")),
+    "context_not_bound": Sentence(
+        BY_HAND,
+        _(
+            "No policy in our tenant asks everybody for a second factor in this authentication context, so the portal "
+            "lets nobody pass. Mend the Conditional Access policy; the portal notices within a minute."
+        ),
+    ),
+    "context_unknown": Sentence(
+        BY_HAND,
+        _(
+            "The portal cannot read whether a policy is bound to this authentication context, so it lets nobody pass. "
+            "Grant Policy.Read.All to the Graph registration, or attest it: `manage.py entra attest`."
+        ),
+    ),
+    "attestation_ends": Sentence(
+        BY_HAND,
+        _(
+            "The attestation for this authentication context runs out on that day. Attest it again on the page "
+            "“Sign-in safety”, or nobody can pass from then on."
+        ),
+    ),
     "unknown_person": Sentence(BY_HAND, _("The job lost track of the person in the directory. Try again.")),
 }
 UNKNOWN = Sentence(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from allauth.socialaccount.adapter import get_adapter
+from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
@@ -12,20 +13,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 from requests import RequestException
 
-from clinicportal import audit
+from clinicportal import audit, sessions
 from clinicportal.requests import Request
-from partners import idtoken
+from partners import assurance, idtoken, signin, stepup
+from partners.leaving import leave_for
 from partners.provider import CallbackView, EntraAdapter
-
-
-def leave_for(request: HttpRequest, url: str) -> HttpResponse:
-    """A page of ours that goes on to another site: `form-action 'self'` blocks a redirect after a POST."""
-    response = render(request, "partners/leaving.jinja", {"url": url})
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
 
 
 def safe_next(request: HttpRequest, value: str) -> str:
@@ -43,6 +38,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return render(
             request, "partners/signin/sign_in.jinja", {"next": safe_next(request, request.GET.get("next", ""))}
         )
+    if not assurance.admits(settings.ENTRA_CONTEXT_SIGN_IN):
+        audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, reason=signin.NOT_BOUND))
+        return render(request, "partners/signin/cannot_let_in.jinja", {"reference": request.id}, status=503)  # type: ignore[attr-defined]
     provider = get_adapter(request).get_provider(request, "entra")
     try:
         answer = provider.redirect(request, "login", next_url=safe_next(request, request.POST.get("next", "")))
@@ -52,8 +50,11 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
-@require_safe
+@require_GET
 def callback(request: HttpRequest) -> HttpResponse:
+    """Back from the tenant: somebody signs in, or who is signed in confirms that it is them. The state says which."""
+    if (attempt := stepup.attempt_of(request)) is not None:
+        return stepup.come_back(request, attempt)  # type: ignore[arg-type] - signed in, says attempt_of
     return CallbackView.adapter_view(EntraAdapter(request, "entra"))(request)
 
 
@@ -69,6 +70,29 @@ def sign_out(request: Request) -> HttpResponse:
     except (idtoken.Invalid, RequestException, ValueError, KeyError):
         return redirect("signed-out")
     return leave_for(request, f"{end}?{urlencode({'post_logout_redirect_uri': back})}")
+
+
+@login_not_required
+@require_GET
+def front_channel(request: HttpRequest) -> HttpResponse:
+    """The tenant tells, in a hidden frame of its own page, that the person signed out there.
+
+    OpenID Connect Front-Channel Logout 1.0, section 3: `sid` and `iss` come together. No cookie is needed, since
+    browsers keep ours out of other sites' frames. The answer is the same whatever was ended, and a miss costs one
+    look into an index and leaves nothing behind.
+    """
+    sid, iss = request.GET.get("sid", ""), request.GET.get("iss", "")
+    if iss == idtoken.issuer() and signin.is_sid(sid):
+        with transaction.atomic():
+            for row in sessions.end_of_tenant(sid):
+                audit.record(
+                    audit.Type.SESSION_ENDED,
+                    reason="signed-out-at-tenant",
+                    object_type="clinicportal.user",
+                    object_id=str(row.user_id or ""),
+                )
+    request.session.modified = False  # its row may be one of those: saving it would fail
+    return HttpResponse("", content_type="text/plain")
 
 
 @login_not_required

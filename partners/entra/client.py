@@ -19,6 +19,7 @@ from django.conf import settings
 from urllib3.exceptions import NewConnectionError
 
 from clinicportal.http import Session, entra_session
+from partners.entra.conditional_access import People, Policy
 from partners.entra.errors import ALREADY_MEMBER, TryLater, code_and_message, meaning
 
 log = structlog.get_logger(__name__)
@@ -107,6 +108,17 @@ class Graph:
 
     def group_name(self) -> str:
         return self._call("GET", f"/groups/{self._config['group_id']}")["displayName"]
+
+    def conditional_access(self, people: People) -> list[Policy]:
+        """All Conditional Access policies ("List policies"). Needs the optional permission Policy.Read.All."""
+        found, path = [], "/identity/conditionalAccess/policies"
+        while path:
+            answer = self._call("GET", path)
+            if not isinstance(answer, dict) or not isinstance(answer.get("value"), list):
+                raise TryLater("no_answer")
+            found += [Policy.of(policy, people) for policy in answer["value"]]
+            path = str(answer.get("@odata.nextLink") or "").removeprefix(self._url)
+        return found
 
     # ---------------------------------------------------------------- the wire
 

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from clinicportal.requests import Request
+from partners import assurance, policies, sentences, words
 from partners import incidents as verbs
-from partners import policies, sentences, words
 from partners.forms import CloseIncidentForm
 from partners.models import Incident
 from partners.views.common import refuse, staff_only
@@ -31,6 +31,7 @@ def incidents(request: Request) -> HttpResponse:
         "open": [_row(incident) for incident in Incident.objects.open()],
         "closed": [_row(incident) for incident in page],
         "page": page,
+        "shaky": assurance.shaky(),
     }
     return render(request, "partners/incidents.jinja", context)
 

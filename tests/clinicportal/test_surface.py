@@ -13,8 +13,8 @@ from clinicportal import audit
 from tests import factories as make
 
 PUBLIC = {
-    "/sign-in/", "/sign-in/callback/", "/signed-out/", "/terms/", "/privacy-notice/", "/accessibility/",
-    "/health/live", "/health/ready",
+    "/sign-in/", "/sign-in/callback/", "/sign-out/front-channel/", "/signed-out/", "/terms/", "/privacy-notice/",
+    "/accessibility/", "/health/live", "/health/ready",
 }  # fmt: skip
 PUBLIC_PREFIXES = ("/welcome/",)
 

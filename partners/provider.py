@@ -86,7 +86,8 @@ class CallbackView(OAuth2CallbackView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            return super().dispatch(request, *args, **kwargs)
+            with idtoken.turn():
+                return super().dispatch(request, *args, **kwargs)
         except (idtoken.Invalid, RequestException, ValueError, KeyError) as trouble:
             # ValueError and KeyError: what came back is not the JSON that the protocol promises.
             return get_adapter().refuse(request, trouble)

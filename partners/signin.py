@@ -198,12 +198,14 @@ class Adapter(DefaultSocialAccountAdapter):
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
     ) -> None:
-        raise ImmediateHttpResponse(self.refuse(request, exception or error))
+        if exception is None and "state" not in (extra_context or {}):
+            exception = idtoken.Invalid("state")  # nobody in this browser began it, whatever else it says
+        raise ImmediateHttpResponse(self.refuse(request, exception or idtoken.Invalid("no-code")))
 
     def refuse(self, request: HttpRequest, trouble: object) -> HttpResponse:
         """The attempt failed before anyone was identified: a page with a way on, one line in the audit."""
         code = str(trouble) if isinstance(trouble, idtoken.Invalid) else type(trouble).__name__
-        if request.GET.get("error"):
+        if request.GET.get("error") and code == "no-code":
             code = "declined-at-entra"
         log.warning("sign-in failed", code=code)
         audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, reason=code))

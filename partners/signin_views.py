@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import cast
 from urllib.parse import urlencode
 
 from allauth.socialaccount.adapter import get_adapter
@@ -43,7 +44,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return render(request, "partners/signin/cannot_let_in.jinja", {"reference": request.id}, status=503)  # type: ignore[attr-defined]
     provider = get_adapter(request).get_provider(request, "entra")
     try:
-        answer = provider.redirect(request, "login", next_url=safe_next(request, request.POST.get("next", "")))
+        with idtoken.turn():
+            answer = provider.redirect(request, "login", next_url=safe_next(request, request.POST.get("next", "")))
     except (idtoken.Invalid, RequestException, ValueError) as trouble:
         return get_adapter(request).refuse(request, trouble)
     return leave_for(request, answer["Location"])
@@ -54,7 +56,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 def callback(request: HttpRequest) -> HttpResponse:
     """Back from the tenant: somebody signs in, or who is signed in confirms that it is them. The state says which."""
     if (attempt := stepup.attempt_of(request)) is not None:
-        return stepup.come_back(request, attempt)  # type: ignore[arg-type] - signed in, says attempt_of
+        return stepup.come_back(cast(Request, request), attempt)
     return CallbackView.adapter_view(EntraAdapter(request, "entra"))(request)
 
 
@@ -66,7 +68,8 @@ def sign_out(request: Request) -> HttpResponse:
         logout(request)
     back = request.build_absolute_uri(reverse("signed-out"))
     try:
-        end = idtoken.discovery()["end_session_endpoint"]
+        with idtoken.turn():
+            end = idtoken.discovery()["end_session_endpoint"]
     except (idtoken.Invalid, RequestException, ValueError, KeyError):
         return redirect("signed-out")
     return leave_for(request, f"{end}?{urlencode({'post_logout_redirect_uri': back})}")

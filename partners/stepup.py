@@ -98,7 +98,8 @@ def _ask(request: Request, name: str, intention: Intention) -> HttpResponse:
     parameters = asking_for(context, attempt["nonce"]) | {"max_age": str(settings.STEP_UP_FRESH_SECONDS)}
     parameters |= {**proof_key, "code_challenge": proof_key["code_challenge"].decode()}
     try:
-        url = _address(request, state, parameters)
+        with idtoken.turn():
+            url = _address(request, state, parameters)
     except TROUBLE as trouble:
         return _refuse(request, attempt, code_of(trouble))
     attempts = [*request.session.get(ATTEMPTS, {}).items(), (state, attempt)]
@@ -131,7 +132,8 @@ def attempt_of(request: HttpRequest) -> dict[str, Any] | None:
 def come_back(request: Request, attempt: dict[str, Any]) -> HttpResponse:
     """Look at what the tenant says, and do the act or say why not. Nobody is signed in or out here."""
     try:
-        claims = _claims(request, attempt)
+        with idtoken.turn():
+            claims = _claims(request, attempt)
         identity = _proof(request, attempt, claims)
     except Failed as failure:
         return _refuse(request, attempt, str(failure))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import psycopg
+from playwright.sync_api import expect
 
 from tests.journeys.conftest import Person, Portal, eventually
 
@@ -26,6 +27,8 @@ def approve(approver: Person, name: str) -> None:
     page = approver.goes_to("/approvals/")
     page.get_by_role("link", name=name).first.click()
     page.get_by_role("button", name="Approve", exact=True).click()
+    approver.confirms()
+    expect(page.get_by_text("Approved. We are setting it up now.")).to_be_visible()
 
 
 def link_for(portal: Portal, address: str) -> str:

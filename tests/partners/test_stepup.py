@@ -1,4 +1,7 @@
-"""Confirming that it is you before you approve: what counts, what does not, and that nothing typed is lost."""
+"""Confirming that it is you before you approve: what counts, what does not, and that nothing typed is lost.
+
+The plainest refusals are check A22 (test_identity_checks.py).
+"""
 
 from __future__ import annotations
 
@@ -134,9 +137,7 @@ def test_pressing_cancel_at_the_tenant_keeps_session_and_words(visitor, asked):
 
 
 WRONG = {
-    "without the context": ({"acrs": None}, "no-context", "not strong enough"),
     "with the context of sign-in": ({"acrs": ["c1"]}, "no-context", "not strong enough"),
-    "by an old sign-in": ({"auth_time": 1}, "not-fresh", "too long ago"),
     "by a sign-in of unknown age": ({"auth_time": None}, "not-fresh", "too long ago"),
     "by a sign-in to come": ({"auth_time": 33_333_333_333}, "not-fresh", "too long ago"),
     "by another object": ({"oid": "99999999-0000-4000-8000-000000000000"}, "another-person", "another account"),

@@ -64,3 +64,9 @@ def value(portal: Portal, query: str, *parameters: object):
         row = worker.execute(query, parameters).fetchone()
         assert row is not None, query
         return row[0]
+
+
+def change(portal: Portal, statement: str, *parameters: object) -> None:
+    """Change rows as the worker's role, for what no page can bring about."""
+    with psycopg.connect(portal.addresses()["database_worker_url"]) as worker:
+        worker.execute(statement, parameters)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.journeys import steps
 from tests.journeys.conftest import Person, Portal
-from tests.journeys.test_every_page import check
+from tests.journeys.test_every_page import check, look
 
 APPROVER = "second.approver@hospital.example"
 
@@ -37,7 +37,7 @@ def test_without_script_an_approver_changes_their_mind_and_then_confirms(person,
     page = approver.page
     page.wait_for_url(re.compile("login\\.localhost"))
     approver.reads("Verify your identity")
-    page.go_back()  # the change of mind: nothing was approved, the page is as it was
+    # The change of mind: nothing was approved, the page is as it was.
     page.goto(f"/approvals/{request}/")
     approver.reads("Ward Nurse, Riverside Hospital")
     expect(page.get_by_role("button", name="Approve", exact=True)).to_be_visible()
@@ -60,3 +60,28 @@ def test_the_operators_page_of_sign_in_safety(person, portal):
     expect(operator.page.get_by_text("Checked", exact=True)).to_have_count(2)
     operator.page.get_by_role("button", name="Ask the tenant now").click()
     expect(operator.page.get_by_text("We are asking the tenant.")).to_be_visible()
+
+
+def test_the_page_on_the_way_to_confirming(person, portal):
+    request = request_for(person, portal, "doctor@riverside.example", "Ward", "Doctor")
+    approver = person(APPROVER)
+    approver.signs_in()
+    page = approver.goes_to(f"/approvals/{request}/")
+    page.route("**://login.localhost:*/**", lambda route: route.abort("aborted"))  # stay and look
+    page.get_by_role("button", name="Approve", exact=True).click()
+    approver.reads("Confirm that it is you")
+    assert look(page, "confirm") == []
+
+
+def test_when_no_policy_stands_behind_the_sign_in(person, portal):
+    statement = "UPDATE partners_contextcheck SET bound = %s, due_at = now() + interval '1 hour' WHERE context = 'c1'"
+    guest = person("nurse@northfield.example")
+    steps.change(portal, statement, False)
+    try:
+        page = guest.goes_to("/sign-in/")
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        guest.reads("We cannot let anyone in just now")
+        assert look(page, "cannot let in") == []
+    finally:
+        steps.change(portal, statement, True)
+        guest.complaints.clear()  # a 503 page is an answer here

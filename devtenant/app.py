@@ -7,10 +7,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from . import control, graph, mail, oidc, signin
+from . import calls, control, graph, mail, oidc, signin
 from .faults import Front
 from .identities import OUR_TENANT
 from .pages import cookie_name, page, problem, stylesheet, tenant_of
@@ -31,7 +31,7 @@ def make(tenant: Tenant) -> ASGIApp:
     return Front(app, tenant)
 
 
-def _routes() -> list[Route]:
+def _routes() -> list[BaseRoute]:
     return [
         Route("/", index),
         Route("/style.css", stylesheet),
@@ -39,6 +39,8 @@ def _routes() -> list[Route]:
         Route("/mailbox/", mail.mailbox),
         Route("/mailbox/{id}", mail.read),
         Route("/mailbox/{id}/html", mail.read_html),
+        Route("/calls/", calls.index),
+        Route("/calls/{request_id}", calls.read),
         Route("/redeem", signin.redeem),
         Route("/redeem/", signin.redeem),
         Route("/signin/{flow}", signin.show_step, methods=["GET"]),

@@ -26,6 +26,7 @@ from .identities import (
     service_principal_id,
 )
 from .store import Json, Store
+from .throttling import SETTINGS as THROTTLING
 
 SETTINGS: Json = {
     "lag": 2.0,
@@ -35,7 +36,21 @@ SETTINGS: Json = {
     "allow_unknown_accounts": True,
     "allow_invites_from": "everyone",
     "blocked_domains": [],
+    "allowed_domains": [],
+    "cross_tenant_blocked": [],  # domains of home tenants
+    "unfindable_addresses": [],  # inviting them ends in "Unable to find target address"
     "blocked_user_status": 400,
+    "suspicious": False,  # True: every invitation is refused; setting it to False lifts that
+    "invitations_per_day": None,
+    "counted_from": 0.0,
+    "lag_jitter": 0.0,
+    "lag_seed": 0,
+    "lag_of": {},  # address: [seconds until reads, until writes]
+    "index_lag": 0.0,
+    "not_there_code": "Request_ResourceNotFound",
+    "delta_page": 200,
+    "delta_replays": False,
+    **THROTTLING,
 }
 GUEST_ROLE_ID = app_role_id("guest access")
 
@@ -68,7 +83,7 @@ def _add_staff(store: Store) -> None:
         store.put("accounts", object_id(address), account(address, OUR_TENANT, name, purpose))
         store.put("users", object_id(address), member(address, name))
         if role:
-            _assign(store, object_id(address), "User", name, app_role_id(role))
+            assign(store, object_id(address), "User", name, app_role_id(role))
 
 
 def _add_partners(store: Store) -> None:
@@ -120,30 +135,19 @@ def _add_apps(store: Store) -> None:
 
 
 def _add_group(store: Store) -> None:
-    members = [object_id(f"{local}@{o.domain}") for o in PARTNERS for local in GUESTS_FROM_THE_START]
-    group: Json = {
-        "id": ACCESS_GROUP,
-        "displayName": "Clinic portal guests",
-        "description": "Members may sign in to the clinic portal",
-        "createdDateTime": _now(),
-        "deletedDateTime": None,
-        "groupTypes": [],
-        "mail": None,
-        "mailEnabled": False,
-        "mailNickname": "clinic-portal-guests",
-        "securityEnabled": True,
-        "visibility": None,
-        "_members": members,
-        "_arrivals": {},
-    }
-    store.put("groups", ACCESS_GROUP, group)
-    _assign(store, ACCESS_GROUP, "Group", group["displayName"], GUEST_ROLE_ID)
+    made = group(ACCESS_GROUP, "Clinic portal guests", "Members may sign in to the clinic portal")
+    store.put("groups", ACCESS_GROUP, made)
+    for organisation in PARTNERS:
+        for local in GUESTS_FROM_THE_START:
+            record = membership(ACCESS_GROUP, object_id(f"{local}@{organisation.domain}"))
+            store.put("members", record["id"], record)
+    assign(store, ACCESS_GROUP, "Group", made["displayName"], GUEST_ROLE_ID)
 
 
-def _assign(store: Store, principal: str, kind: str, name: str, role: str) -> None:
+def assign(store: Store, principal: str, kind: str, name: str, role: str) -> Json:
     """Assign a user or a group to the sign-in app (entra.md §4)."""
     key = f"{principal}.{role}"
-    store.put(
+    return store.put(
         "assignments",
         key,
         {
@@ -157,6 +161,29 @@ def _assign(store: Store, principal: str, kind: str, name: str, role: str) -> No
             "resourceId": service_principal_id(SIGNIN_CLIENT),
         },
     )
+
+
+def group(group_id: str, name: str, description: str) -> Json:
+    """A cloud security group (entra.md §3)."""
+    return {
+        "id": group_id,
+        "displayName": name,
+        "description": description or None,
+        "createdDateTime": _now(),
+        "deletedDateTime": None,
+        "groupTypes": [],
+        "mail": None,
+        "mailEnabled": False,
+        "mailNickname": name.lower().replace(" ", "-"),
+        "proxyAddresses": [],
+        "securityEnabled": True,
+        "visibility": None,
+    }
+
+
+def membership(group: str, member: str, arrives: float = 0) -> Json:
+    """One member of a group, a record of its own; `arrives` is when reads show it, by the directory's clock."""
+    return {"id": f"{group}/{member}", "group": group, "member": member, "arrives": arrives}
 
 
 def account(address: str, tenant: str | None, name: str, purpose: str, kind: str = "entra") -> Json:

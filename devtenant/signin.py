@@ -434,7 +434,7 @@ def _check_redeemable(request: Request, flow: Json, guest: Json, account: Json) 
     if other is not None and other["id"] != guest["id"]:
         text = f"{account['address']} already has an account at {OUR_NAME} and cannot take this invitation as well."
         raise Page(problem(request, "This invitation is for someone else", text, status=409, flow=flow))
-    if account["address"].rpartition("@")[2] in tenant.settings["blocked_domains"]:
+    if not tenant.domain_is_allowed(account["address"]):
         text = f"{OUR_NAME} does not accept guests from {account['address'].rpartition('@')[2]}."
         raise Page(problem(request, "This invitation cannot be used", text, status=403, flow=flow))
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import random
 import secrets
 import time
 import uuid
 from collections import deque
 
-from . import seed
+from . import changes, seed
+from .exchanges import Exchanges
 from .faults import Faults
 from .identities import GRAPH_CLIENT, OUR_DOMAIN, OUR_TENANT, service_principal_id
 from .keys import Keys
 from .store import Json, Store
+from .throttling import Throttle
 
 HOUR = 3600
 DAY = 24 * HOUR
+DAYS_IN_THE_BIN = 30  # a deleted user can be restored for so long (entra.md §2)
 MFA_TOLERANCE = 5 * 60  # signInFrequency everyTime has a tolerance of 5 minutes (entra.md §5)
 
 
@@ -33,9 +37,17 @@ class Tenant:
         self.port = port
         self.faults = Faults()
         self.calls: deque[Json] = deque(maxlen=5000)
+        self.exchanges = Exchanges()
+        self.throttle = Throttle()
         self.bad_tokens: deque[Json] = deque()
+        self.delta_epoch = new_token(6)
+        self._dice = random.Random()  # noqa: S311 - makes up delays, no secrets
+        for collection, name, words_of in INDEXES:
+            store.index(collection, name, words_of)
+        self.changes = changes.follow(store)
         if not store.get("settings", "all"):
             self.reset()
+        self._take_over_older_journal()
         self._drop_the_ephemeral()
 
     def reset(self) -> None:
@@ -43,7 +55,11 @@ class Tenant:
         self.store.forget()
         self.faults.clear()
         self.calls.clear()
+        self.exchanges.clear()
+        self.throttle.clear()
         self.bad_tokens.clear()
+        self.expire_delta()
+        self._dice.seed(0)
         seed.fill(self.store)
         self.store.flush()
 
@@ -57,8 +73,12 @@ class Tenant:
         assert found is not None  # noqa: S101 - seeded in __init__
         return found
 
-    def set_settings(self, **changes: object) -> None:
-        self.store.put("settings", "all", {**self.settings, **changes})
+    def set_settings(self, **changed: object) -> None:
+        self.store.put("settings", "all", {**self.settings, **changed})
+        if "lag_seed" in changed:
+            self._dice.seed(self.settings["lag_seed"])
+        if changed.get("suspicious") is False:  # lifted: the day's count begins anew
+            self.set_settings(counted_from=self.now())
 
     def now(self) -> float:
         """The directory's clock: real time, moved ahead by /_control/advance. Tokens use real time."""
@@ -78,8 +98,7 @@ class Tenant:
         return self.store.get("accounts", account_id)
 
     def account_by_address(self, address: str) -> Json | None:
-        wanted = address.strip().lower()
-        return next((a for a in self.store.all("accounts") if a["address"].lower() == wanted), None)
+        return next(iter(self.store.find("accounts", "address", address.strip().lower())), None)
 
     def add_account(self, address: str, *, name: str | None = None, purpose: str = "", kind: str = "entra") -> Json:
         """Give a person an account at the home tenant of the address's domain.
@@ -103,22 +122,26 @@ class Tenant:
 
     def user(self, user_id: str) -> Json | None:
         """A user by id or user principal name, whether or not it has been replicated yet."""
-        found = self.store.get("users", user_id.lower())
-        if found:
-            return found
         wanted = user_id.lower()
-        return next((u for u in self.store.all("users") if u["userPrincipalName"].lower() == wanted), None)
+        return self.store.get("users", wanted) or next(iter(self.store.find("users", "principal", wanted)), None)
 
     def users_with_address(self, address: str) -> list[Json]:
-        wanted = address.lower()
-        return [u for u in self.store.all("users") if wanted in addresses_of(u)]
+        return self.store.find("users", "address", address.lower())
 
     def save_user(self, user: Json) -> Json:
         return self.store.put("users", user["id"], user)
 
-    def is_readable(self, user: Json) -> bool:
-        """Whether a new object has reached the replica that answers reads (entra.md §1, eventual consistency)."""
-        return user.get("_readable_at", 0) <= self.now()
+    def revoke_sessions(self, user: Json) -> None:
+        """Every session and refresh token of before is worth nothing at the next look (entra.md §2)."""
+        now = time.time()
+        self.save_user({**user, "signInSessionsValidFromDateTime": timestamp(now), "_sessions_valid_from": now})
+
+    def is_readable(self, user: Json, *, from_index: bool = False) -> bool:
+        """Whether a new object has reached the replica that answers reads (entra.md §1, eventual consistency).
+
+        Advanced queries are answered from an index that is later still (entra.md §2).
+        """
+        return user.get("_readable_at", 0) + (self.settings["index_lag"] if from_index else 0) <= self.now()
 
     def is_writable(self, user: Json) -> bool:
         """Whether writes that refer to a new object find it; may come later than reads (entra.md §1)."""
@@ -126,15 +149,29 @@ class Tenant:
 
     def add_guest(self, address: str, *, name: str | None, user_type: str) -> Json:
         """A guest object for an invited address, not yet redeemed (entra.md §2)."""
-        settings, now = self.settings, self.now()
         guest = seed.guest(address, str(uuid.uuid4()), name or address.partition("@")[0])
-        write_lag = settings["lag"] if settings["write_lag"] is None else settings["write_lag"]
-        guest.update(userType=user_type, _readable_at=now + settings["lag"], _writable_at=now + write_lag)
+        read, write = self._lag_for(address)
+        guest.update(userType=user_type, _readable_at=self.now() + read, _writable_at=self.now() + write)
         return self.save_user(guest)
+
+    def _lag_for(self, address: str) -> tuple[float, float]:
+        """Seconds until reads and until writes know a new object: its own, or the usual with a die thrown for each."""
+        settings = self.settings
+        read, write = settings["lag"], settings["write_lag"]
+        if address.lower() in settings["lag_of"]:
+            read, write = settings["lag_of"][address.lower()]
+        elif settings["lag_jitter"]:
+            read += self._dice.uniform(0, settings["lag_jitter"])
+            write = None if write is None else write + self._dice.uniform(0, settings["lag_jitter"])
+        return read, read if write is None else write
+
+    def set_lag(self, user: Json, read: float, write: float) -> Json:
+        """From now on this object alone is away for so many seconds."""
+        return self.save_user({**user, "_readable_at": self.now() + read, "_writable_at": self.now() + write})
 
     def guest_of(self, account: Json) -> Json | None:
         """The guest that a home account *is* in our tenant: linked at redemption, never matched by address."""
-        return next((u for u in self.store.all("users") if u.get("_home_account") == account["id"]), None)
+        return next(iter(self.store.find("users", "home", account["id"])), None)
 
     def pending_guest_for(self, account: Json) -> Json | None:
         """The guest that this account may become by just signing in: just-in-time redemption (entra.md §8)."""
@@ -150,36 +187,106 @@ class Tenant:
             _home_account=account["id"],
         )
         self.save_user(guest)
-        for invitation in self.store.all("invitations"):
-            if invitation["user"] == guest["id"] and invitation["status"] == "PendingAcceptance":
+        for invitation in self.store.find("invitations", "user", guest["id"]):
+            if invitation["status"] == "PendingAcceptance":
                 self.store.put("invitations", invitation["id"], {**invitation, "status": "Completed"})
 
     def delete_user(self, user: Json) -> None:
         """Soft delete: restorable for 30 days with the same id and memberships (entra.md §2)."""
         self.store.remove("users", user["id"])
-        self.store.put("deleted", user["id"], {**user, "deletedDateTime": timestamp(self.now())})
+        self.store.put("deleted", user["id"], {**user, "deletedDateTime": timestamp(self.now()), "_bin": self.now()})
+
+    def deleted_users(self) -> list[Json]:
+        """The bin, without those whose 30 days are over: they are gone for good (entra.md §2)."""
+        for user in self.store.all("deleted"):
+            if user.get("_bin", 0) + DAYS_IN_THE_BIN * DAY < self.now():
+                self.delete_for_good(user)
+        return self.store.all("deleted")
+
+    def delete_for_good(self, user: Json) -> None:
+        self.store.remove("deleted", user["id"])
+        for membership in self.store.find("members", "member", user["id"]):
+            self.store.remove("members", membership["id"])
+        for assignment in self.store.all("assignments"):
+            if assignment["principalId"] == user["id"]:
+                self.store.remove("assignments", assignment["id"])
 
     def restore_user(self, user: Json) -> Json:
         self.store.remove("deleted", user["id"])
         return self.save_user({**user, "deletedDateTime": None})
 
+    # -- groups -------------------------------------------------------------------------------------------------
+
+    def group(self, group_id: str) -> Json | None:
+        return self.store.get("groups", group_id.lower())
+
     def members_of(self, group: Json) -> list[Json]:
-        """Living members; a deleted user stays on the list, so that restoring brings the membership back."""
-        users = (self.store.get("users", member) for member in group["_members"] if self._has_arrived(group, member))
-        return [user for user in users if user is not None]
+        """Living members, users and groups; a deleted user's record stays, so that restoring brings it back."""
+        arrived = (m["member"] for m in self.store.find("members", "group", group["id"]) if self._has_arrived(m))
+        found = (self.store.get("users", key) or self.store.get("groups", key) for key in arrived)
+        return [member for member in found if member is not None]
 
-    def groups_of(self, user: Json) -> list[Json]:
-        return [g for g in self.store.all("groups") if user["id"] in g["_members"] and self._has_arrived(g, user["id"])]
+    def groups_of(self, member: Json) -> list[Json]:
+        """Groups that somebody is a direct member of."""
+        arrived = (m["group"] for m in self.store.find("members", "member", member["id"]) if self._has_arrived(m))
+        return [group for group in (self.store.get("groups", key) for key in arrived) if group is not None]
 
-    def set_members(self, group: Json, members: list[str]) -> None:
-        """Change a group. With a membership lag, who came in shows up later (entra.md §1, eventual consistency)."""
-        arrives = self.now() + self.settings["membership_lag"]
-        arrivals = {m: group["_arrivals"].get(m, arrives) for m in members if m not in group["_members"]}
-        kept = {m: moment for m, moment in group["_arrivals"].items() if m in members and moment > self.now()}
-        self.store.put("groups", group["id"], {**group, "_members": members, "_arrivals": kept | arrivals})
+    def all_groups_of(self, member: Json) -> list[Json]:
+        """Groups that somebody is in, groups of groups included (entra.md §2, getMemberGroups)."""
+        found: dict[str, Json] = {}
+        waiting = self.groups_of(member)
+        while waiting:
+            group = waiting.pop(0)
+            if group["id"] not in found:
+                found[group["id"]] = group
+                waiting += self.groups_of(group)
+        return list(found.values())
 
-    def _has_arrived(self, group: Json, member: str) -> bool:
-        return group["_arrivals"].get(member, 0) <= self.now()
+    def is_member(self, group: Json, member: str) -> bool:
+        """Whether the record is there, shown already or not."""
+        return self.store.get("members", seed.membership(group["id"], member)["id"]) is not None
+
+    def add_member(self, group: Json, member: str) -> None:
+        """With a membership lag, who came in shows up later (entra.md §1, eventual consistency)."""
+        record = seed.membership(group["id"], member, self.now() + self.settings["membership_lag"])
+        self.store.put("members", record["id"], record)
+
+    def remove_member(self, group: Json, member: str) -> None:
+        self.store.remove("members", seed.membership(group["id"], member)["id"])
+
+    def _has_arrived(self, membership: Json) -> bool:
+        return membership["arrives"] <= self.now()
+
+    # -- who may be invited -------------------------------------------------------------------------------------
+
+    def cross_tenant_allows_inviting(self, address: str) -> bool:
+        """Whether cross-tenant access settings let the address's home tenant in (entra.md §1, §7)."""
+        return address.rpartition("@")[2].lower() not in self.settings["cross_tenant_blocked"]
+
+    def domain_is_allowed(self, address: str) -> bool:
+        """By the one list that the tenant keeps: of allowed or of blocked domains (entra.md §1, §7)."""
+        domain = address.rpartition("@")[2].lower()
+        allowed, blocked = self.settings["allowed_domains"], self.settings["blocked_domains"]
+        return (not allowed or domain in allowed) and domain not in blocked
+
+    def is_suspicious(self) -> bool:
+        """Whether Entra blocks all invitations until its support lifts it; reported, not documented ([I]).
+
+        With a daily allowance (`invitations_per_day`) the block falls when a day's invitations reach it.
+        """
+        settings, allowance = self.settings, self.settings["invitations_per_day"]
+        if allowance is not None and not settings["suspicious"]:
+            since = max(self.now() - DAY, settings["counted_from"])
+            latest = self.store.all("invitations")[-allowance:]
+            if len(latest) == allowance and latest[0]["at"] > since:
+                self.set_settings(suspicious=True)
+        return self.settings["suspicious"]
+
+    # -- delta --------------------------------------------------------------------------------------------------
+
+    def expire_delta(self) -> None:
+        """Every delta token given out so far answers 410 from now on (entra.md §11)."""
+        self.delta_epoch = new_token(6)
 
     # -- apps ---------------------------------------------------------------------------------------------------
 
@@ -213,6 +320,15 @@ class Tenant:
 
     # -- time -----------------------------------------------------------------------------------------------------
 
+    def _take_over_older_journal(self) -> None:
+        """What a journal written by an earlier version does not have: settings, and members as records."""
+        if lacking := {name: value for name, value in seed.SETTINGS.items() if name not in self.settings}:
+            self.set_settings(**lacking)
+        for group in [group for group in self.store.all("groups") if "_members" in group]:
+            for record in [seed.membership(group["id"], member) for member in group.pop("_members")]:
+                self.store.put("members", record["id"], record)
+            self.store.put("groups", group["id"], group)
+
     def _drop_the_ephemeral(self) -> None:
         """Forget half-done sign-ins and old sessions, so that the journal does not grow for ever."""
         for collection, age in (("flows", HOUR), ("codes", HOUR), ("sessions", DAY)):
@@ -226,6 +342,18 @@ def addresses_of(user: Json) -> set[str]:
     """Every address by which the directory would find a user, in lower case."""
     proxies = (proxy.partition(":")[2] for proxy in user["proxyAddresses"])
     return {a.lower() for a in (user["userPrincipalName"], user["mail"], *user["otherMails"], *proxies) if a}
+
+
+INDEXES = (
+    ("users", "address", addresses_of),
+    ("users", "principal", lambda user: [user["userPrincipalName"].lower()]),
+    ("users", "home", lambda user: [user.get("_home_account")]),
+    ("accounts", "address", lambda account: [account["address"].lower()]),
+    ("invitations", "user", lambda invitation: [invitation["user"]]),
+    ("members", "group", lambda membership: [membership["group"]]),
+    ("members", "member", lambda membership: [membership["member"]]),
+)
+"""What is looked up often, so that a tenant of thousands answers as fast as one of ten."""
 
 
 def is_guest(user: Json) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import secrets
 import signal
 import socket
@@ -21,6 +20,8 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import jwt
 import pytest
 import requests
+
+from tests import contract
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 SIGNIN_CLIENT = "22222222-2222-4222-8222-222222222222"
@@ -58,6 +59,7 @@ class Process:
         self.issuer = f"http://login.localhost:{self.port}/{TENANT}/v2.0"
         self.https = f"https://localhost:{self.port + 1}"
         self._token = ""
+        self._exchanges: list[dict[str, Any]] = []
         self.start()
 
     def start(self) -> None:
@@ -68,10 +70,12 @@ class Process:
         assert self.ready.startswith("devtenant ready at ")
 
     def kill(self) -> None:
+        self._read_exchanges()
         self.child.kill()
         self.child.wait(10)
 
     def stop(self) -> int:
+        self._read_exchanges()
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(10)
 
@@ -83,9 +87,28 @@ class Process:
         return answer.json()
 
     def do(self, what: str, **arguments: Any) -> Any:
+        """Order something. Permissions are in the token, so that the next call takes a new one."""
+        if what in ("clear-calls", "reset"):
+            self._read_exchanges()
+        if what in ("permissions", "reset"):
+            self._token = ""
         answer = requests.post(f"{self.base}/_control/{what}", json=arguments, timeout=5)
         assert answer.ok, answer.text
         return answer.json()
+
+    def take_exchanges(self) -> list[dict[str, Any]]:
+        """The Graph exchanges since the last time. None may be missing."""
+        if self.child.poll() is None:
+            self.do("clear-calls")
+        taken, self._exchanges = self._exchanges, []
+        return taken
+
+    def _read_exchanges(self) -> None:
+        """Take them before they are forgotten; a process that ended took what it had with it."""
+        if self.child.poll() is None:
+            kept = self.read("exchanges")
+            assert kept["dropped"] == 0, "more exchanges than devtenant keeps: check them in between"
+            self._exchanges += kept["exchanges"]
 
     # -- Graph --------------------------------------------------------------------------------------------------
 
@@ -101,16 +124,21 @@ class Process:
             self._token = answer.json()["access_token"]
         return self._token
 
-    def graph(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
+    def graph(
+        self, method: str, path: str, body: Any = None, *, odd: bool = False, **options: Any
+    ) -> requests.Response:
+        """One call. `odd`: it breaks the contract on purpose (tests/contract.py)."""
         headers = {"Authorization": f"Bearer {self.app_token()}", **options.pop("headers", {})}
+        if odd:
+            headers["X-Odd-Request"] = "on purpose"
         url = f"{self.https}/v1.0{path}"
         return requests.request(
             method, url, json=body, headers=headers, verify=str(self.data / "ca.pem"), timeout=5, **options
         )
 
-    def invite(self, address: str, **more: Any) -> requests.Response:
+    def invite(self, address: str, *, odd: bool = False, **more: Any) -> requests.Response:
         body = {"invitedUserEmailAddress": address, "inviteRedirectUrl": "http://portal.localhost:8000/welcome/x/"}
-        return self.graph("POST", "/invitations", body | more)
+        return self.graph("POST", "/invitations", body | more, odd=odd)
 
     def add_to_group(self, user: str) -> requests.Response:
         link = {"@odata.id": f"https://graph.microsoft.com/v1.0/directoryObjects/{user}"}
@@ -292,11 +320,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 @pytest.fixture
-def tenant(running: Process) -> Process:
-    """A fresh tenant without replication lag, in the process that all tests share."""
+def tenant(running: Process) -> Iterator[Process]:
+    """A fresh tenant without replication lag, in the process that all tests share.
+
+    Conditional Access is not throttled: its one request a second would make every test of policies wait. Each
+    exchange is held against the contract when the test ends.
+    """
     running.do("reset")
-    running.do("settings", lag=0)
-    return running
+    running.do("settings", lag=0, limits={"conditional_access": None})
+    with contract.kept_by(running):
+        yield running
 
 
 @pytest.fixture
@@ -304,7 +337,8 @@ def own_tenant(tmp_path: Path) -> Iterator[Process]:
     """A process of one's own, to be killed and started again."""
     process = Process(tmp_path / "tenant")
     process.do("settings", lag=0)
-    yield process
+    with contract.kept_by(process):
+        yield process
     if process.child.poll() is None:
         process.kill()
 
@@ -326,9 +360,3 @@ def until(check: Callable[[], bool], seconds: float = 5) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def shared_file(name: str) -> Path | None:
-    """A file of the shared reference material, wherever this checkout finds it."""
-    roots = [os.environ.get("CLINICPORTAL_SHARED"), REPOSITORY.parent / "shared", REPOSITORY.parents[1] / "shared"]
-    return next((Path(root) / name for root in roots if root and (Path(root) / name).exists()), None)

@@ -27,6 +27,7 @@ from partners.models import (
     Sponsor,
 )
 from records.models import Agreement, Caseload, Organisation
+from tests import contract
 from tests import factories as make
 from tests.devtenant.conftest import Process
 from tests.partners.fake import Directory
@@ -157,13 +158,14 @@ def tenant_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process
 
 
 @pytest.fixture
-def tenant(tenant_process: Process, settings: Any) -> Process:
-    """The real stand-in, fresh, and the settings that point at it."""
+def tenant(tenant_process: Process, settings: Any) -> Iterator[Process]:
+    """The real stand-in, fresh, and the settings that point at it. Its exchanges are held against the contract."""
     tenant_process.do("reset")
-    tenant_process.do("settings", lag=0)
+    tenant_process.do("settings", lag=0, limits={"conditional_access": None})
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", tenant_process.port + 2
-    return tenant_process
+    with contract.kept_by(tenant_process):
+        yield tenant_process
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import mail, seed, throttling
+from . import credentials, crosstenant, mail, people, registrations, scenarios, seed, throttling
+from .conditional_access import STATES
+from .errors import Mistake
 from .faults import MODES, Fault
 from .identities import GRAPH_CLIENT, SIGNIN_CLIENT
 from .pages import tenant_of
@@ -32,9 +34,10 @@ SETTABLE: dict[str, Callable[[Any], bool]] = {
     ),
     "blocked_domains": lambda v: _are_words(v),
     "allowed_domains": lambda v: _are_words(v),
-    "cross_tenant_blocked": lambda v: _are_words(v),
     "unfindable_addresses": lambda v: _are_words(v),
     "blocked_user_status": lambda v: v in (400, 412),
+    "passcodes": lambda v: isinstance(v, bool),
+    "refuse_used_assertions": lambda v: isinstance(v, bool),
     "suspicious": lambda v: isinstance(v, bool),
     "invitations_per_day": lambda v: v is None or (type(v) is int and v > 0),
     "delta_page": lambda v: type(v) is int and 0 < v <= 999,
@@ -49,10 +52,6 @@ def _is_time(value: Any) -> bool:
 
 def _are_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(word, str) and word == word.lower() for word in value)
-
-
-class Mistake(Exception):
-    """The test asked for something that is not there; the message says what would be."""
 
 
 def _json_endpoint(verb: Callable[[Tenant, Json], Any]) -> Callable[[Request], Any]:
@@ -123,10 +122,19 @@ async def calls(request: Request) -> Response:
     return JSONResponse(found)
 
 
+async def signins(request: Request) -> Response:
+    """The sign-in log, oldest first, in the words of Graph's signIn; `_contexts` were asked for (entra.md §15)."""
+    return JSONResponse(list(tenant_of(request).signins))
+
+
 async def exchanges(request: Request) -> Response:
     """The Graph exchanges that are still kept, oldest first, with bodies; `dropped` made room for them."""
     kept = tenant_of(request).exchanges
     return JSONResponse({"exchanges": kept.shown(), "dropped": kept.dropped})
+
+
+async def scenario_list(_request: Request) -> Response:
+    return JSONResponse([{"name": name, **found} for name, found in scenarios.known().items()])
 
 
 async def mails(request: Request) -> Response:
@@ -172,7 +180,7 @@ def set_mfa(tenant: Tenant, asked: Json) -> Json:
     """{"context": "c1", "required": false}, or {"app": true, ...} for every sign-in to the portal.
 
     Not required means that no policy is bound; the context is then still granted (entra.md §6). `every_time` asks
-    again after five minutes.
+    again after five minutes; `state` is one of Graph's words, so that a policy can be there and not be enforced (§5).
     """
     if asked.get("app"):
         policy = seed.app_policy(SIGNIN_CLIENT)
@@ -180,6 +188,9 @@ def set_mfa(tenant: Tenant, asked: Json) -> Json:
         policy = seed.context_policy(asked["context"], "everyTime" if asked.get("every_time") else None)
     else:
         raise Mistake('Name a "context", or say "app": true.')
+    policy["state"] = asked.get("state", "enabled")
+    if policy["state"] not in STATES:
+        raise Mistake(f"There is no state {policy['state']}; there are {', '.join(STATES)}.")
     if asked.get("required", True):
         tenant.store.put("policies", policy["id"], policy)
     else:
@@ -197,16 +208,6 @@ def set_permissions(tenant: Tenant, asked: Json) -> Json:
         raise Mistake("The Graph app is gone.")
     tenant.store.put("apps", GRAPH_CLIENT, {**app, "permissions": wanted})
     return {"permissions": wanted}
-
-
-def add_account(tenant: Tenant, asked: Json) -> Json:
-    """{"address", "name"?, "kind"?: entra|mail|msa}"""
-    if not isinstance(asked.get("address"), str) or "@" not in asked["address"]:
-        raise Mistake('Send {"address": "someone@partner.example"}.')
-    kind = asked.get("kind", "entra")
-    if kind not in ("entra", "mail", "msa"):
-        raise Mistake(f"There is no kind {kind}; there are entra, mail, msa.")
-    return tenant.add_account(asked["address"], name=asked.get("name"), purpose=asked.get("purpose", ""), kind=kind)
 
 
 def enable_user(tenant: Tenant, asked: Json) -> Json:
@@ -316,15 +317,22 @@ def rotate_keys(tenant: Tenant, _asked: Json) -> Json:
     return {"kid": tenant.keys.rotate()}
 
 
-def bad_token(tenant: Tenant, asked: Json) -> None:
-    """{"claims": {"aud": "other", "iat": null}, "sign": "none"}: what is wrong with the next ID token.
+def drop_old_keys(tenant: Tenant, _asked: Json) -> Json:
+    """Publish only the newest key: what ends some time after a rotation (entra.md §9)."""
+    return {"dropped": tenant.keys.drop_old()}
 
-    A claim set to null is left out; `sign` is one of Keys.sign_badly's ways, or absent for a good signature.
+
+def bad_token(tenant: Tenant, asked: Json) -> None:
+    """{"claims": {"aud": "other", "iat": null}, "sign": "none", "user": "…"}: what is wrong with the next ID token.
+
+    A claim set to null is left out; `sign` is one of Keys.sign_badly's ways, or absent for a good signature; `user`
+    makes it a token of somebody else.
     """
     how = asked.get("sign")
     if how not in (None, "none", "hs256", "foreign", "unknown-kid", "no-kid"):
         raise Mistake(f"There is no way to sign called {how}.")
-    tenant.bad_tokens.append({"claims": asked.get("claims") or {}, "sign": how})
+    other = _user(tenant, asked)["id"] if asked.get("user") else None
+    tenant.bad_tokens.append({"claims": asked.get("claims") or {}, "sign": how, "user": other})
 
 
 def clear_mails(tenant: Tenant, _asked: Json) -> None:
@@ -341,40 +349,54 @@ def reset(tenant: Tenant, _asked: Json) -> None:
     tenant.reset()
 
 
+READING = {
+    "": summary,
+    "users": users,
+    "groups": groups,
+    "invitations": invitations,
+    "calls": calls,
+    "exchanges": exchanges,
+    "mails": mails,
+    "scenarios": scenario_list,
+    "signins": signins,
+}
+VERBS: dict[str, Callable[[Tenant, Json], Any]] = {
+    "settings": set_settings,
+    "fail-next": fail_next,
+    "clear-faults": clear_faults,
+    "mfa": set_mfa,
+    "permissions": set_permissions,
+    "enable-user": enable_user,
+    "delete-user": delete_user,
+    "delete-for-good": delete_for_good,
+    "restore-user": restore_user,
+    "revoke-sessions": revoke_sessions,
+    "directory-role": give_directory_role,
+    "proxy-address": give_proxy_address,
+    "groups": add_group,
+    "lag": set_lag,
+    "expire-delta": expire_delta,
+    "advance": advance,
+    "rotate-keys": rotate_keys,
+    "drop-old-keys": drop_old_keys,
+    "bad-token": bad_token,
+    "clear-mails": clear_mails,
+    "clear-calls": clear_calls,
+    "reset": reset,
+    **credentials.CONTROLS,
+    **crosstenant.CONTROLS,
+    **people.CONTROLS,
+    **registrations.CONTROLS,
+}
+
+
+def apply_scenario(tenant: Tenant, asked: Json) -> Json:
+    """{"name": "slow-directory", "keep": false}: a scripted set-up, in a fresh tenant unless told to keep it."""
+    return scenarios.apply(tenant, str(asked.get("name", "")), VERBS, keep=bool(asked.get("keep")))
+
+
 def routes() -> list[Route]:
-    reading = {
-        "": summary,
-        "users": users,
-        "groups": groups,
-        "invitations": invitations,
-        "calls": calls,
-        "exchanges": exchanges,
-        "mails": mails,
-    }
-    changing = {
-        "settings": set_settings,
-        "fail-next": fail_next,
-        "clear-faults": clear_faults,
-        "mfa": set_mfa,
-        "permissions": set_permissions,
-        "accounts": add_account,
-        "enable-user": enable_user,
-        "delete-user": delete_user,
-        "delete-for-good": delete_for_good,
-        "restore-user": restore_user,
-        "revoke-sessions": revoke_sessions,
-        "directory-role": give_directory_role,
-        "proxy-address": give_proxy_address,
-        "groups": add_group,
-        "lag": set_lag,
-        "expire-delta": expire_delta,
-        "advance": advance,
-        "rotate-keys": rotate_keys,
-        "bad-token": bad_token,
-        "clear-mails": clear_mails,
-        "clear-calls": clear_calls,
-        "reset": reset,
-    }
-    made = [Route(f"/_control/{name}", endpoint, methods=["GET"]) for name, endpoint in reading.items()]
+    changing = {**VERBS, "scenario": apply_scenario}
+    made = [Route(f"/_control/{name}", endpoint, methods=["GET"]) for name, endpoint in READING.items()]
     made += [Route(f"/_control/{name}", _json_endpoint(verb), methods=["POST"]) for name, verb in changing.items()]
     return made

@@ -1,4 +1,4 @@
-"""What Graph refuses with."""
+"""What is refused: by Graph, by the token endpoint, and to whoever sets this stand-in up."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ class GraphError(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, headers
         self.details, self.verdict = list(details), verdict or f"Refused: {code}"
+
+
+class TokenError(Exception):
+    """A refusal of the token endpoint, in Entra's words (entra.md §13)."""
+
+    def __init__(self, error: str, number: int, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.error, self.number, self.text, self.status = error, number, text, status
+
+
+class Mistake(Exception):
+    """Control or a scenario asked for something that is not there; the message says what would be."""

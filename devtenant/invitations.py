@@ -10,7 +10,7 @@ from . import mail
 from .errors import GraphError
 from .identities import OUR_TENANT, OWN_TENANT_DOMAIN
 from .store import Json
-from .tenant import Tenant, is_guest, is_ours, is_pending, new_token, timestamp
+from .tenant import Tenant, is_guest, is_ours, is_pending, new_token
 
 # Refused anywhere in an address; "." and "-" not at the ends of the local part (entra.md §1, request properties).
 _FORBIDDEN = set("~!#$%^&*()+=[]{}\\/|;:\"<>?,'")
@@ -164,9 +164,7 @@ def _reset(tenant: Tenant, asked: Json, address: str) -> Json:
     if not is_guest(user) or address.lower() not in known:
         text = "The email you're using to invite this user doesn't match any emails on the user object. "
         raise _bad(text + "Please add this email to the user object and try again.")
-    stamp = timestamp(tenant.now())
-    pending = {"externalUserState": "PendingAcceptance", "externalUserStateChangeDateTime": stamp}
-    return tenant.save_user({**user, **pending, "_home_account": None, "_invited_address": address})
+    return tenant.unlink(user, address)
 
 
 def _new_invitation(tenant: Tenant, guest: Json, address: str, redirect: str) -> Json:

@@ -83,6 +83,10 @@ def stylesheet(_request: Request) -> Response:
     return Response((HERE / "templates" / "style.css").read_bytes(), media_type="text/css")
 
 
+def leave_script(_request: Request) -> Response:
+    return Response((HERE / "templates" / "leave.js").read_bytes(), media_type="text/javascript")
+
+
 # -- browser sessions -------------------------------------------------------------------------------------------
 
 

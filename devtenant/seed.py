@@ -37,9 +37,10 @@ SETTINGS: Json = {
     "allow_invites_from": "everyone",
     "blocked_domains": [],
     "allowed_domains": [],
-    "cross_tenant_blocked": [],  # domains of home tenants
     "unfindable_addresses": [],  # inviting them ends in "Unable to find target address"
     "blocked_user_status": 400,
+    "passcodes": True,  # one-time passcodes by email, on by default (entra.md §8)
+    "refuse_used_assertions": False,  # MSAL sends one assertion for nine minutes, so Entra cannot mind (entra.md §16)
     "suspicious": False,  # True: every invitation is refused; setting it to False lifts that
     "invitations_per_day": None,
     "counted_from": 0.0,
@@ -55,6 +56,44 @@ SETTINGS: Json = {
 GUEST_ROLE_ID = app_role_id("guest access")
 
 
+def federated_credential(name: str, issuer: str, subject: str, audience: str = "api://AzureADTokenExchange") -> Json:
+    """Trust in a token of another issuer, instead of a secret (entra.md §16)."""
+    return {"name": name, "issuer": issuer, "subject": subject, "audiences": [audience]}
+
+
+def authentication_context(context: str, name: str, description: str | None = None, available: bool = True) -> Json:
+    """An authentication context; `isAvailable` shows it to apps (entra.md §5)."""
+    return {"id": context, "displayName": name, "description": description, "isAvailable": available}
+
+
+# What an app registration may have besides its name; "{PORT}" is the portal's.
+APP_DEFAULTS: Json = {
+    "certificates": [],
+    "federatedCredentials": [],
+    "logoutUrl": None,
+    "optionalClaims": [],
+}
+WORKLOAD_ISSUER = "/_federated/cluster"  # at whichever of our own addresses
+PORTAL_DEFAULTS: dict[str, Json] = {
+    SIGNIN_CLIENT: {
+        "logoutUrl": "http://portal.localhost:{PORT}/sign-out/front-channel/",
+        "optionalClaims": ["auth_time", "email"],
+        "federatedCredentials": [federated_credential("web", WORKLOAD_ISSUER, "system:serviceaccount:clinic:web")],
+    },
+    GRAPH_CLIENT: {
+        "federatedCredentials": [
+            federated_credential("worker", WORKLOAD_ISSUER, "system:serviceaccount:clinic:worker")
+        ],
+    },
+}
+CONTEXTS = {"c1": "Sign-in", "c2": "Emergency access, approving and export"}
+FEDERATION: Json = {
+    "domain": "lakeside.example",
+    "issuer": "https://sso.lakeside.example/saml",
+    "name": "Lakeside Clinic",
+}
+
+
 def fill(store: Store) -> None:
     store.put("settings", "all", dict(SETTINGS))
     for organisation in ORGANISATIONS:
@@ -66,6 +105,19 @@ def fill(store: Store) -> None:
     for context, frequency in (("c1", None), ("c2", "everyTime")):
         policy = context_policy(context, frequency)
         store.put("policies", policy["id"], policy)
+    complete(store)
+
+
+def complete(store: Store) -> None:
+    """Add what a journal of an earlier version does not have."""
+    store.put("settings", "all", {**SETTINGS, **(store.get("settings", "all") or {})})
+    for app in store.all("apps"):
+        store.put("apps", app["id"], {**APP_DEFAULTS, **PORTAL_DEFAULTS.get(app["id"], {}), **app})
+    if not store.all("contexts"):
+        for context, name in CONTEXTS.items():
+            store.put("contexts", context, authentication_context(context, name))
+    if not store.all("federations"):
+        store.put("federations", FEDERATION["domain"], dict(FEDERATION))
 
 
 def _organisation(organisation) -> Json:
@@ -195,7 +247,10 @@ def account(address: str, tenant: str | None, name: str, purpose: str, kind: str
         "displayName": name,
         "purpose": purpose,
         "kind": kind,
+        "issuer": None,
         "enabled": True,
+        "second_factor": "registered",
+        "mfa_at_home": False,
     }
 
 

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import deque
 
-from . import changes, seed
+from . import changes, crosstenant, homes, seed
 from .exchanges import Exchanges
 from .faults import Faults
 from .identities import GRAPH_CLIENT, OUR_DOMAIN, OUR_TENANT, service_principal_id
@@ -22,7 +22,6 @@ from .throttling import Throttle
 HOUR = 3600
 DAY = 24 * HOUR
 DAYS_IN_THE_BIN = 30  # a deleted user can be restored for so long (entra.md §2)
-MFA_TOLERANCE = 5 * 60  # signInFrequency everyTime has a tolerance of 5 minutes (entra.md §5)
 
 
 class Tenant:
@@ -40,6 +39,7 @@ class Tenant:
         self.exchanges = Exchanges()
         self.throttle = Throttle()
         self.bad_tokens: deque[Json] = deque()
+        self.signins: deque[Json] = deque(maxlen=1000)
         self.delta_epoch = new_token(6)
         self._dice = random.Random()  # noqa: S311 - makes up delays, no secrets
         for collection, name, words_of in INDEXES:
@@ -58,6 +58,7 @@ class Tenant:
         self.exchanges.clear()
         self.throttle.clear()
         self.bad_tokens.clear()
+        self.signins.clear()
         self.expire_delta()
         self._dice.seed(0)
         seed.fill(self.store)
@@ -97,26 +98,59 @@ class Tenant:
     def account(self, account_id: str | None) -> Json | None:
         return self.store.get("accounts", account_id)
 
-    def account_by_address(self, address: str) -> Json | None:
-        return next(iter(self.store.find("accounts", "address", address.strip().lower())), None)
+    def accounts_by_address(self, address: str) -> list[Json]:
+        """Every home account with this address: one may be a work account and another a personal one."""
+        return self.store.find("accounts", "address", address.strip().lower())
 
-    def add_account(self, address: str, *, name: str | None = None, purpose: str = "", kind: str = "entra") -> Json:
-        """Give a person an account at the home tenant of the address's domain.
+    def account_by_address(self, address: str, kind: str | None = None) -> Json | None:
+        """The account that redemption would find for an address, or the one of a kind (entra.md §8).
 
-        `kind` is "entra", "mail" (one-time passcode) or "msa"; the last two need no home tenant (entra.md §8, §9).
-        Raises ValueError with a sentence when the domain belongs to no tenant we know.
+        What a guest redeemed with once stays their identity, even if a better account came later.
+        """
+        found = [a for a in self.accounts_by_address(address) if kind in (None, a["kind"])]
+        linked = [a for a in found if self.guest_of(a)]
+        return min(linked or found, key=lambda a: homes.KINDS.index(a["kind"]), default=None)
+
+    def federation_of(self, address: str) -> Json | None:
+        """The SAML or WS-Fed federation that is set up for the address's domain (entra.md §8)."""
+        return self.store.get("federations", homes.domain_of(address))
+
+    def kind_for(self, address: str) -> str:
+        """The kind that a new account with this address would be (entra.md §8)."""
+        home, federated = self.organisation_of(address), self.federation_of(address)
+        passcodes = self.settings["passcodes"]
+        return homes.kind_for(address, has_tenant=bool(home), is_federated=bool(federated), passcodes=passcodes)
+
+    def add_account(self, address: str, *, name: str | None = None, purpose: str = "", kind: str | None = None) -> Json:
+        """Give a person an account: `kind` is one of homes.KINDS, or None for what redemption would choose.
+
+        A work account needs a home tenant and a federated one a federation that own the domain (entra.md §8). Raises
+        ValueError with a sentence when they are missing.
         """
         address = address.strip().lower()
-        home = self.organisation_of(address)
+        kind = kind or self.kind_for(address)
+        home, federation = self.organisation_of(address), self.federation_of(address)
         if kind == "entra" and home is None:
             raise ValueError(f"No organisation that this stand-in knows owns the domain of {address}.")
+        if kind == "saml" and federation is None:
+            raise ValueError(f"No federation is set up for the domain of {address}.")
         if home and home["id"] == OUR_TENANT:
             raise ValueError("Members of our own tenant are fixed.")
-        found = self.account_by_address(address)
+        found = self.account_by_address(address, kind)
         if found:
             return found
-        account = seed.account(address, home["id"] if home else None, name or seed.name_from(address), purpose, kind)
+        tenant = home["id"] if home and kind == "entra" else None
+        account = seed.account(address, tenant, name or seed.name_from(address), purpose, kind)
+        account["issuer"] = federation["issuer"] if federation and kind == "saml" else None
+        if self.account(account["id"]):
+            account["id"] = str(uuid.uuid4())
         return self.store.put("accounts", account["id"], account)
+
+    def recreate_account(self, account: Json) -> Json:
+        """Delete an account at home and make it anew: same address, another identity (entra.md §8)."""
+        self.store.remove("accounts", account["id"])
+        fresh = {**account, "id": str(uuid.uuid4())}
+        return self.store.put("accounts", fresh["id"], fresh)
 
     # -- users --------------------------------------------------------------------------------------------------
 
@@ -179,7 +213,7 @@ class Tenant:
 
     def link(self, guest: Json, account: Json) -> None:
         """Redeem: from now on this account signs in as this guest, whoever was meant (entra.md §1, §8)."""
-        issuer = {"entra": "ExternalAzureAD", "mail": "mail", "msa": "MicrosoftAccount"}[account["kind"]]
+        issuer = homes.identity_issuer(account)
         guest.update(
             externalUserState="Accepted",
             externalUserStateChangeDateTime=timestamp(self.now()),
@@ -190,6 +224,16 @@ class Tenant:
         for invitation in self.store.find("invitations", "user", guest["id"]):
             if invitation["status"] == "PendingAcceptance":
                 self.store.put("invitations", invitation["id"], {**invitation, "status": "Completed"})
+
+    def unlink(self, guest: Json, address: str) -> Json:
+        """Take a redemption back: same object, pending anew, for whichever account comes next (entra.md §1, §2)."""
+        principal = guest["userPrincipalName"]
+        pending = {
+            "externalUserState": "PendingAcceptance",
+            "externalUserStateChangeDateTime": timestamp(self.now()),
+            "identities": [{"signInType": "userPrincipalName", "issuer": OUR_DOMAIN, "issuerAssignedId": principal}],
+        }
+        return self.save_user({**guest, **pending, "_home_account": None, "_invited_address": address})
 
     def delete_user(self, user: Json) -> None:
         """Soft delete: restorable for 30 days with the same id and memberships (entra.md §2)."""
@@ -261,7 +305,7 @@ class Tenant:
 
     def cross_tenant_allows_inviting(self, address: str) -> bool:
         """Whether cross-tenant access settings let the address's home tenant in (entra.md §1, §7)."""
-        return address.rpartition("@")[2].lower() not in self.settings["cross_tenant_blocked"]
+        return crosstenant.allows_inviting(self, address)
 
     def domain_is_allowed(self, address: str) -> bool:
         """By the one list that the tenant keeps: of allowed or of blocked domains (entra.md §1, §7)."""
@@ -312,18 +356,11 @@ class Tenant:
         found = (values.get(a["appRoleId"]) for a in self.assignments_of(user, app))
         return sorted({value for value in found if value})
 
-    # -- Conditional Access -------------------------------------------------------------------------------------
-
-    def policies_for(self, app: Json, contexts: list[str]) -> list[Json]:
-        """Enforced policies whose target is the app or one of the asked authentication contexts (entra.md §5)."""
-        return [p for p in self.store.all("policies") if p["state"] == "enabled" and _targets(p, app, contexts)]
-
     # -- time -----------------------------------------------------------------------------------------------------
 
     def _take_over_older_journal(self) -> None:
-        """What a journal written by an earlier version does not have: settings, and members as records."""
-        if lacking := {name: value for name, value in seed.SETTINGS.items() if name not in self.settings}:
-            self.set_settings(**lacking)
+        """What a journal written by an earlier version does not have: settings and their like, members as records."""
+        seed.complete(self.store)
         for group in [group for group in self.store.all("groups") if "_members" in group]:
             for record in [seed.membership(group["id"], member) for member in group.pop("_members")]:
                 self.store.put("members", record["id"], record)
@@ -331,7 +368,7 @@ class Tenant:
 
     def _drop_the_ephemeral(self) -> None:
         """Forget half-done sign-ins and old sessions, so that the journal does not grow for ever."""
-        for collection, age in (("flows", HOUR), ("codes", HOUR), ("sessions", DAY)):
+        for collection, age in (("flows", HOUR), ("codes", HOUR), ("assertions", HOUR), ("sessions", DAY)):
             for item in self.store.all(collection):
                 if item["created"] < time.time() - age:
                     self.store.remove(collection, item["id"])
@@ -369,29 +406,12 @@ def is_ours(address: str) -> bool:
     return address.lower().endswith("@" + OUR_DOMAIN)
 
 
-def requires_mfa(policy: Json) -> bool:
-    return "mfa" in (policy.get("grantControls") or {}).get("builtInControls", [])
-
-
-def mfa_max_age(policies: list[Json]) -> float | None:
-    """Seconds that a second factor may be old to satisfy all policies, or None for as long as the session lasts."""
-    ages = []
-    for policy in policies:
-        frequency = (policy.get("sessionControls") or {}).get("signInFrequency") or {}
-        if not frequency.get("isEnabled"):
-            continue
-        if frequency["frequencyInterval"] == "everyTime":
-            ages.append(float(MFA_TOLERANCE))
-        else:
-            ages.append(float(frequency["value"] * (DAY if frequency["type"] == "days" else HOUR)))
-    return min(ages, default=None)
-
-
-def _targets(policy: Json, app: Json, contexts: list[str]) -> bool:
-    target = policy["conditions"]["applications"]
-    apps = target.get("includeApplications") or []
-    bound = target.get("includeAuthenticationContextClassReferences") or []
-    return "All" in apps or app["id"] in apps or any(context in bound for context in contexts)
+def own_bases(tenant: Tenant) -> list[str]:
+    """Scheme and host of every name that this process answers to."""
+    hosts = ("localhost", "127.0.0.1", "login.localhost")
+    return [
+        f"{scheme}://{host}:{tenant.port + offset}" for scheme, offset in (("http", 0), ("https", 1)) for host in hosts
+    ]
 
 
 def timestamp(moment: float) -> str:

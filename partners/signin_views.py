@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from allauth.socialaccount.adapter import get_adapter
 from django.conf import settings
@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 from requests import RequestException
 
@@ -75,8 +76,14 @@ def sign_out(request: Request) -> HttpResponse:
     return leave_for(request, f"{end}?{urlencode({'post_logout_redirect_uri': back})}")
 
 
+def tenant_origin() -> str:
+    parts = urlsplit(settings.ENTRA["authority"])
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 @login_not_required
 @require_GET
+@xframe_options_exempt
 def front_channel(request: HttpRequest) -> HttpResponse:
     """The tenant tells, in a hidden frame of its own page, that the person signed out there.
 
@@ -95,7 +102,10 @@ def front_channel(request: HttpRequest) -> HttpResponse:
                     object_id=str(row.user_id or ""),
                 )
     request.session.modified = False  # its row may be one of those: saving it would fail
-    return HttpResponse("", content_type="text/plain")
+    response = HttpResponse("", content_type="text/plain")
+    # The only answer of the portal that a frame may hold, and it is empty: the tenant's page would show an error.
+    response.headers["Content-Security-Policy"] = f"default-src 'none'; frame-ancestors {tenant_origin()}"
+    return response
 
 
 @login_not_required

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from .. import invitations
 from ..errors import GraphError
 from ..pages import tenant_of
-from . import applications, deleted, delta, groups, policies, users
+from . import applications, conditional_access, cross_tenant, deleted, delta, groups, policies, users
 from .wire import GRAPH, body_of, graph_operation, reply
 
 Table = list[tuple[str, str, Any]]
@@ -93,9 +93,34 @@ DELETED: Table = [
 
 POLICIES: Table = [
     ("GET", "/policies/authorizationPolicy", policies.authorization_policy),
-    ("GET", "/identity/conditionalAccess/policies", policies.list_policies),
-    ("GET", "/identity/conditionalAccess/policies/{id}", policies.get_policy),
     ("GET", "/organization", policies.list_organization),
+]
+
+_CONTEXTS = "/identity/conditionalAccess/authenticationContextClassReferences"
+CONDITIONAL_ACCESS: Table = [
+    ("GET", "/identity/conditionalAccess/policies", conditional_access.list_policies),
+    ("POST", "/identity/conditionalAccess/policies", conditional_access.create_policy),
+    ("GET", "/identity/conditionalAccess/policies/{id}", conditional_access.get_policy),
+    ("PATCH", "/identity/conditionalAccess/policies/{id}", conditional_access.update_policy),
+    ("DELETE", "/identity/conditionalAccess/policies/{id}", conditional_access.delete_policy),
+    ("GET", _CONTEXTS, conditional_access.list_contexts),
+    ("GET", f"{_CONTEXTS}/{{id}}", conditional_access.get_context),
+    ("PATCH", f"{_CONTEXTS}/{{id}}", conditional_access.write_context),
+]
+
+_FIND = "/tenantRelationships/findTenantInformationBy"
+CROSS_TENANT: Table = [
+    ("GET", cross_tenant.BASE, cross_tenant.get_policy),
+    ("GET", f"{cross_tenant.BASE}/default", cross_tenant.get_default),
+    ("PATCH", f"{cross_tenant.BASE}/default", cross_tenant.change_default),
+    ("POST", f"{cross_tenant.BASE}/default/resetToSystemDefault", cross_tenant.reset_default),
+    ("GET", f"{cross_tenant.BASE}/partners", cross_tenant.list_partners),
+    ("POST", f"{cross_tenant.BASE}/partners", cross_tenant.create_partner),
+    ("GET", f"{cross_tenant.BASE}/partners/{{id}}", cross_tenant.get_partner),
+    ("PATCH", f"{cross_tenant.BASE}/partners/{{id}}", cross_tenant.change_partner),
+    ("DELETE", f"{cross_tenant.BASE}/partners/{{id}}", cross_tenant.delete_partner),
+    ("GET", f"{_FIND}DomainName(domainName='{{domain}}')", cross_tenant.find_by_domain),
+    ("GET", f"{_FIND}TenantId(tenantId='{{tenant}}')", cross_tenant.find_by_id),
 ]
 
 APPLICATIONS: Table = [
@@ -117,7 +142,17 @@ REST: Table = [("GET", "/auditLogs/{rest:path}", reports)]
 
 def routes() -> list[BaseRoute]:
     """Every modelled operation, below /v1.0; concrete paths stand before those with an id."""
-    table = [*INVITATIONS, *USERS, *GROUPS, *DELETED, *POLICIES, *APPLICATIONS, *REST]
+    table = [
+        *INVITATIONS,
+        *USERS,
+        *GROUPS,
+        *DELETED,
+        *POLICIES,
+        *CONDITIONAL_ACCESS,
+        *CROSS_TENANT,
+        *APPLICATIONS,
+        *REST,
+    ]
     made = [Route(path, endpoint, methods=[method]) for method, path, endpoint in table]
     every = ["GET", "POST", "PATCH", "PUT", "DELETE"]
     return [Mount("/v1.0", routes=[*made, Route("/{rest:path}", not_modelled, methods=every)])]

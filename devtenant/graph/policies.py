@@ -1,4 +1,4 @@
-"""What a health check reads: who may invite, Conditional Access policies, who we are (entra.md §5, §7)."""
+"""What a health check reads: who may invite, and who we are (entra.md §7)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from starlette.responses import Response
 from ..identities import OUR_DOMAIN, OUR_NAME, OUR_TENANT, OWN_TENANT_DOMAIN
 from ..pages import tenant_of
 from . import lists
-from .wire import GRAPH, graph_operation, not_found, public, reply
-
-READ_POLICIES = ("Policy.Read.All", "Policy.ReadWrite.ConditionalAccess")
+from .wire import GRAPH, graph_operation, public, reply
 
 
 @graph_operation("GET /policies/authorizationPolicy", "Policy.Read.All", "Policy.ReadWrite.Authorization")
@@ -25,21 +23,6 @@ async def authorization_policy(request: Request) -> Response:
         "guestUserRoleId": "10dae51f-b6af-4016-8d66-8c2a99b929b3",
     }
     return reply(request, body)
-
-
-@graph_operation("GET /identity/conditionalAccess/policies", *READ_POLICIES)
-async def list_policies(request: Request) -> Response:
-    """Whether a policy is bound to an authentication context: without one `acrs` proves nothing (entra.md §6)."""
-    found = tenant_of(request).store.all("policies")
-    return lists.collection(request, "identity/conditionalAccess/policies", found, public)
-
-
-@graph_operation("GET /identity/conditionalAccess/policies/{id}", *READ_POLICIES)
-async def get_policy(request: Request) -> Response:
-    policy = tenant_of(request).store.get("policies", request.path_params["id"])
-    if policy is None:
-        raise not_found(request.path_params["id"])
-    return reply(request, public(policy))
 
 
 @graph_operation("GET /organization", "Organization.Read.All", "User.Read.All", "Directory.Read.All")

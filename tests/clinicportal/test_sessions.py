@@ -137,6 +137,10 @@ def test_the_tenants_sign_out_ends_the_sessions_that_began_with_it(guest, tenant
     answer = tenants_frame(sid=SID, iss=idtoken.issuer())
     assert (answer.status_code, answer.content, answer["Cache-Control"]) == (200, b"", "no-store")
     assert not answer.cookies
+    # The tenant's page holds it in a frame; nobody else's does.
+    assert "X-Frame-Options" not in answer
+    origin = idtoken.issuer().partition("//")[2].partition("/")[0]
+    assert answer["Content-Security-Policy"] == f"default-src 'none'; frame-ancestors http://{origin}"
     assert (is_in(here), is_in(there), is_in(other)) == (False, False, True)
     events = audit.trail().filter(type="session-ended")
     assert {(event.object_id, event.reason) for event in events} == {(str(guest.pk), "signed-out-at-tenant")}

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,8 @@ def free_port() -> int:
 class Process:
     """One devtenant, with its own data directory; `kill` and `start` again to see what survives."""
 
-    def __init__(self, data: Path, port: int | None = None) -> None:
-        self.data, self.port = data, port or free_port()
+    def __init__(self, data: Path, port: int | None = None, more: Sequence[str] = ()) -> None:
+        self.data, self.port, self.more = data, port or free_port(), more
         self.base = f"http://127.0.0.1:{self.port}"
         self.issuer = f"http://login.localhost:{self.port}/{TENANT}/v2.0"
         self.https = f"https://localhost:{self.port + 1}"
@@ -63,7 +63,7 @@ class Process:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "devtenant", "--port", str(self.port), "--data", str(self.data)]
+        command = [sys.executable, "-m", "devtenant", "--port", str(self.port), "--data", str(self.data), *self.more]
         self.child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         assert self.child.stdout is not None
         self.ready = self.child.stdout.readline()
@@ -202,7 +202,7 @@ class Person:
         method = "POST" if data is not None else "GET"
         while True:
             parts = urlsplit(url)
-            if parts.port != self.tenant.port:
+            if parts.port not in (self.tenant.port, self.tenant.port + 1):
                 self.left_to = url
                 return self
             plain = parts._replace(netloc=f"127.0.0.1:{parts.port}").geturl()
@@ -213,6 +213,7 @@ class Person:
                 headers={"Host": parts.netloc, "Cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())},
                 allow_redirects=False,
                 timeout=5,
+                verify=str(self.tenant.data / "ca.pem"),
             )
             self.cookies.update(self.page.cookies.get_dict())
             if not self.page.is_redirect:
@@ -228,9 +229,17 @@ class Person:
                     return self.open(urljoin(self.url, form["action"]), {**form["fields"], name: value})
         raise AssertionError(f"no button {value} on {self.heading!r}: {self.page.text}")
 
-    def type_address(self, address: str) -> Person:
+    def type_address(self, address: str, kind: str = "") -> Person:
         form = Form(self.page.text).forms[-1]
-        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "address": address})
+        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "address": address, "kind": kind})
+
+    def type_code(self, code: str) -> Person:
+        form = Form(self.page.text).forms[0]
+        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "step": "code", "code": code})
+
+    def passcode(self, address: str) -> str:
+        """The code of the newest mail."""
+        return self.tenant.read("mails", to=address)[0]["text"].partition("verification code: ")[2].split()[0]
 
     def start(self, **changes: str) -> Person:
         """Go to authorize as the portal would send a browser there."""
@@ -299,6 +308,9 @@ class Person:
         for _ in range(5):
             if self.left_to:
                 break
+            if self.heading == "Enter code":
+                self.type_code(self.passcode(address))
+                continue
             step = {
                 "Pick an account": address,
                 "Review permissions": "accept",

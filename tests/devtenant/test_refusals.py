@@ -15,13 +15,6 @@ TABLE = {
         "Forbidden",
         "Guest invitations not allowed for your company. Contact your company administrator for more details.",
     ),
-    "cross-tenant": (
-        {"cross_tenant_blocked": ["northfield.example"]},
-        400,
-        "BadRequest",
-        "This invitation is blocked by cross-tenant access settings. Admins in both your organization and the invited "
-        "user's organization must configure",
-    ),
     "on the list of blocked": ({"blocked_domains": ["northfield.example"]}, 400, "BadRequest", "blocked domains"),
     "not on the list of allowed": ({"allowed_domains": ["riverside.example"]}, 400, "BadRequest", "blocked domains"),
     "suspicious": ({"suspicious": True}, 403, "Forbidden", "suspicious activity"),
@@ -45,7 +38,7 @@ def test_a_tenant_may_refuse_an_invitation(tenant, case):
     assert look_up(tenant, NURSE) == []
 
 
-@pytest.mark.parametrize("case", ["cross-tenant", "on the list of blocked", "not on the list of allowed", "no target"])
+@pytest.mark.parametrize("case", ["on the list of blocked", "not on the list of allowed", "no target"])
 def test_the_refusal_of_one_is_not_that_of_others(tenant, case):
     tenant.do("settings", **TABLE[case][0])
     assert tenant.invite(DOCTOR).status_code == 201

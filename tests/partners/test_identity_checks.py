@@ -6,15 +6,17 @@ the trail.
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 import time_machine
@@ -446,3 +448,23 @@ def test_a_number_of_microsofts_never_reaches_the_page_as_it_came(visitor):
     )
     assert answer.status_code == 403
     assert b"alert(1)" not in answer.content
+
+
+def test_signing_out_at_the_tenant_ends_the_session_here(visitor, another_visitor):
+    """The frame of the tenant's page, loaded as a browser that keeps our cookies out of it would."""
+    other = another_visitor()
+    other.signs_in(SECOND)
+    visitor.signs_in(APPROVER)
+    home = settings.ENTRA["authority"]
+    visitor.person.open(f"{home}/oauth2/v2.0/logout")
+    [frame] = re.findall(r'<iframe[^>]* src="([^"]+)"', visitor.person.page.text)
+    parts = urlsplit(unescape(frame))
+    assert parts.path == "/sign-out/front-channel/"
+    stranger = Client(headers={"host": "portal.localhost"})
+    assert stranger.get(f"{parts.path}?{parts.query}").status_code == 200
+    assert visitor.session is None
+    assert other.session is not None
+    assert visitor.client.get("/approvals/").status_code == 302
+    assert other.client.get("/approvals/").status_code == 200
+    [event] = audit.trail().filter(type="session-ended")
+    assert event.reason == "signed-out-at-tenant"

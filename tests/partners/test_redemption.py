@@ -24,6 +24,8 @@ from tests.factories import client_for
 from tests.partners.conftest import HOME, as_worker, make_approver, make_partner, make_sponsor
 from tests.partners.test_pages import heading, text
 
+pytestmark = pytest.mark.usefixtures("assured")
+
 NURSE, NEW = "nurse@northfield.example", "practice.nurse@northfield.example"
 Status, Because = Invitation.Status, Reset.Because
 

@@ -21,6 +21,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests import contract
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 150
 BROWSER_FLAGS = [
@@ -75,6 +77,11 @@ class Portal:
         answer = requests.post(url, json=arguments, timeout=10) if arguments else requests.get(url, timeout=10)
         answer.raise_for_status()
         return answer.json()
+
+    def take_exchanges(self) -> list[dict[str, Any]]:
+        kept = self.control("exchanges")
+        assert kept["dropped"] == 0, "more exchanges than devtenant keeps: check them in between"
+        return kept["exchanges"]
 
     def mails(self, to: str) -> list[dict[str, Any]]:
         return [mail for mail in self.control("mails") if to in mail["to"]]
@@ -132,7 +139,8 @@ def portal() -> Iterator[Portal]:
     running = Portal(port, tenant_port, data, process, environment)
     try:
         wait_until_ready(running, log)
-        yield running
+        with contract.kept_by(running):  # what the portal's worker asked of Graph, in all journeys
+            yield running
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=40)

@@ -23,5 +23,6 @@ class PartnersConfig(AppConfig):
         "partners_incident": (WRITE, WRITE, NOTHING),
         "partners_gate": (WRITE, WRITE, NOTHING),
         "partners_lane": (READ, WRITE, NOTHING),
+        "partners_shut": (READ, READ, NOTHING),
         "partners_directorylag": (READ, WRITE, NOTHING),
     }

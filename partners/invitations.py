@@ -28,7 +28,7 @@ from django.utils.translation import gettext_lazy
 from clinicportal import audit
 from clinicportal.models import User
 from clinicportal.rules import Denied
-from partners import dates, entra, grants, policies, tasks
+from partners import dates, entra, grants, mailing, policies, tasks
 from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, Step
 
 Status = Invitation.Status
@@ -242,7 +242,7 @@ def deliver(invitation: Invitation) -> None:
     """Hand the mail to the mail server. Raises entra.TryLater or entra.Refused: to the job it is one more outside."""
     message = compose(invitation)
     try:
-        message.send()
+        mailing.send(message)
     except smtplib.SMTPRecipientsRefused as refusal:
         code, _text = next(iter(refusal.recipients.values()))
         raise _mail_problem(code, "address_refused") from None
@@ -291,7 +291,7 @@ def expiry(invitation: Invitation) -> dt.datetime:
 
 def mark_sent(invitation: Invitation) -> None:
     """The mail server has it. For use inside the job's commit."""
-    invitation.refresh_from_db()
+    invitation.refresh_from_db(fields=["status"])
     if invitation.status == Status.COMPLETED:  # signed in while we wrote: nothing to wait for
         return
     invitation.move_to(Status.SENT, sent_at=Now(), expires_at=expiry(invitation), opened_at=None)

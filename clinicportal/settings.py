@@ -465,5 +465,11 @@ LOGGING = {
     "formatters": {"json": {"()": "clinicportal.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": os.environ.get("CLINICPORTAL_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}, "django.db.backends": {"level": "WARNING"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.db.backends": {"level": "WARNING"},
+        # At DEBUG they would write addresses (in queries to Graph) and parts of tokens.
+        "urllib3": {"level": "INFO"},
+        "msal": {"level": "INFO"},
+    },
 }

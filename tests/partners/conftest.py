@@ -184,4 +184,5 @@ def make_graph(tenant: Process, traffic: entra.Traffic | None = None, **changes:
         "graph_client_secret": "devtenant-graph-secret",
         **changes,
     }
-    return entra.Graph(Session({f"localhost:{tenant.port + 1}"}, str(Path(tenant.data) / "ca.pem")), config)
+    session = Session({f"localhost:{tenant.port + 1}"}, str(Path(tenant.data) / "ca.pem"))
+    return entra.Graph(session, config, traffic)

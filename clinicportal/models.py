@@ -9,6 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -122,14 +123,20 @@ class Terms(models.Model):
 
 
 class TermsAcceptance(models.Model):
-    """Who accepted which version, when: evidence, and a condition of seeing anything."""
+    """Who accepted which version, when: evidence, and a condition of seeing anything.
+
+    It holds for the person who was proved then. Once somebody has to be proved anew it ends, and stays as evidence.
+    """
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="acceptances")
     terms = models.ForeignKey(Terms, on_delete=models.PROTECT, related_name="+")
     accepted_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "terms"], name="terms_accepted_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "terms"], condition=Q(ended_at=None), name="terms_accepted_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id} accepted {self.terms_id}"

@@ -48,6 +48,7 @@ class Environment(BaseSettings):
     clinicportal_operations_mail: str = ""
     clinicportal_time_zone: str = "Europe/London"
     clinicportal_proxies: int = Field(default=0, ge=0, le=5)
+    clinicportal_directory_seconds: int = Field(default=300, ge=10)
     clinicportal_help: str = "Help: 0123 456 789, Monday to Friday, 8:00 to 18:00"
 
     entra_tenant_id: str = ""
@@ -458,6 +459,9 @@ HELP_TEXT = env.clinicportal_help
 
 PROVISIONING_VISIBLE_MINUTES = 15  # how long the directory may take to show a new guest (reference: replication)
 INVITATION_DAYS = 14
+# How often the directory is asked what changed with our guests: accepted, removed, disabled. Fewer seconds notice
+# sooner and cost one Graph call each time.
+DIRECTORY_SECONDS = env.clinicportal_directory_seconds
 
 LOGGING = {
     "version": 1,
@@ -468,8 +472,8 @@ LOGGING = {
     "loggers": {
         "django.request": {"level": "ERROR"},
         "django.db.backends": {"level": "WARNING"},
-        # At DEBUG they would write addresses (in queries to Graph) and parts of tokens.
-        "urllib3": {"level": "INFO"},
-        "msal": {"level": "INFO"},
+        # What these tell when asked for more are whole addresses: people's in filters, and tokens of delta queries.
+        "urllib3": {"level": "WARNING"},
+        "msal": {"level": "WARNING"},
     },
 }

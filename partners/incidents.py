@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from clinicportal import audit
 from clinicportal.models import User
-from partners import gates, policies, sentences
+from partners import failures, gates, policies
 from partners.models import Incident
 
 log = structlog.get_logger(__name__)
@@ -76,8 +76,8 @@ def alert() -> int:
 
 
 def _compose(incident: Incident) -> EmailMessage:
-    sentence = sentences.parked(incident.code).staff
-    lines = [str(sentence), "", settings.BASE_URL + "/incidents/"]
+    sentence = failures.operator(incident.code)
+    lines = [sentence, "", settings.BASE_URL + "/incidents/"]
     if incident.detail:
         lines[1:1] = ["", incident.detail]
     return EmailMessage(

@@ -245,11 +245,21 @@ class Guest(models.Model):
     that pair *and* an allowed `idp` (or, for one-time passcodes, the invited address) is this person.
     """
 
+    class InDirectory(models.TextChoices):
+        """How the directory last showed the account; `partners/directory.py` keeps it up to date."""
+
+        PRESENT = "present", _("there")
+        DISABLED = "disabled", _("switched off")
+        MISSING = "missing", _("removed")
+
     user = models.OneToOneField(settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.PROTECT)
     address = models.EmailField(unique=True)  # canonical invited address; shown, compared on asking, never admits
     created_by_us = models.BooleanField(default=False)
+    # Since when, and from where, as the first accepted token said. Empty while the person has to be proved (anew).
     redeemed_at = models.DateTimeField(null=True)
-    identity_provider = models.CharField(max_length=300, blank=True)  # as the first accepted token said
+    identity_provider = models.CharField(max_length=300, blank=True)
+    admitted_at = models.DateTimeField(null=True)  # the first time ever: from then on records may have been read
+    in_directory = models.CharField(max_length=10, choices=InDirectory.choices, default=InDirectory.PRESENT)
 
     def __str__(self) -> str:
         return f"guest {self.pk}"
@@ -317,6 +327,8 @@ class Step(models.Model):
         JOIN_GROUP = "join_group", _("Added to the access group")
         VERIFY = "verify", _("Checked all of it once more")
         MAIL = "mail", _("Wrote to the person. The mail goes last")
+        ADD_ADDRESS = "add_address", _("Added the new address in our directory")
+        SET_BACK = "set_back", _("Let the person accept again, with a new link")
 
     class State(models.TextChoices):
         LATER = "later", _("later")  # an earlier step is not finished
@@ -364,28 +376,38 @@ class Invitation(Stateful):
         NOT_SENT = "not_sent", _("Not sent yet")
         SENT = "sent", _("Sent")
         OPENED = "opened", _("Opened")
+        ACCEPTED = "accepted", _("Accepted at Microsoft, not signed in here yet")
         COMPLETED = "completed", _("Signed in")
         WRONG_ACCOUNT = "wrong_account", _("Signed in with another account")
         DECLINED = "declined", _("Declined by the person")
         EXPIRED = "expired", _("Expired")
         REVOKED = "revoked", _("Withdrawn")
+        HELD = "held", _("Has to sign in anew")  # a new link follows
 
     TRANSITIONS = {
-        Status.NOT_SENT: {Status.SENT, Status.REVOKED, Status.COMPLETED},
+        Status.NOT_SENT: {Status.SENT, Status.REVOKED, Status.COMPLETED, Status.HELD},
         Status.SENT: {
-            Status.SENT, Status.OPENED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED,
-            Status.REVOKED,
+            Status.SENT, Status.OPENED, Status.ACCEPTED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED,
+            Status.EXPIRED, Status.REVOKED, Status.HELD,
         },
         Status.OPENED: {
-            Status.SENT, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED,
+            Status.SENT, Status.ACCEPTED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED,
+            Status.REVOKED, Status.HELD,
         },
-        Status.WRONG_ACCOUNT: {Status.COMPLETED, Status.REVOKED, Status.SENT},
-        Status.EXPIRED: {Status.SENT, Status.COMPLETED, Status.REVOKED},
-        Status.COMPLETED: {Status.REVOKED},
+        Status.ACCEPTED: {
+            Status.SENT, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED,
+            Status.HELD,
+        },
+        Status.WRONG_ACCOUNT: {Status.COMPLETED, Status.REVOKED, Status.SENT, Status.HELD},
+        Status.EXPIRED: {Status.SENT, Status.COMPLETED, Status.REVOKED, Status.HELD},
+        Status.COMPLETED: {Status.REVOKED, Status.HELD},
+        Status.HELD: {Status.SENT, Status.COMPLETED, Status.REVOKED, Status.HELD},
         Status.DECLINED: set(),
         Status.REVOKED: set(),
     }  # fmt: skip
-    UNREDEEMED = [Status.SENT, Status.OPENED, Status.WRONG_ACCOUNT, Status.EXPIRED]
+    UNREDEEMED = [Status.SENT, Status.OPENED, Status.ACCEPTED, Status.WRONG_ACCOUNT, Status.EXPIRED]
+    IN_FORCE = [Status.SENT, Status.OPENED, Status.ACCEPTED]
+    """The link is out and its days count."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="invitation")
@@ -396,6 +418,7 @@ class Invitation(Stateful):
     sent_at = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(null=True)  # noticed in the directory
     completed_at = models.DateTimeField(null=True)
     declined_because = models.CharField(max_length=300, blank=True)
 
@@ -441,6 +464,101 @@ class Incident(models.Model):
 
     def __str__(self) -> str:
         return f"incident {self.pk}: {self.code}"
+
+
+# ---------------------------------------------------------------- a person who has to be proved anew
+
+
+class Reset(Stateful):
+    """Somebody asked that the person behind an account accepts and signs in anew (partners/redemption.py).
+
+    Between the asking and the new link nobody is admitted; between the asking and the verified sign-in nothing is
+    shown.
+    """
+
+    class Because(models.TextChoices):
+        WRONG_ACCOUNT = "wrong_account", _("another account was used")
+        NOT_ME = "not_me", _("somebody else accepted the invitation")
+        NEW_ACCOUNT = "new_account", _("the account at work was replaced")
+        NEW_ADDRESS = "new_address", _("the work address has changed")
+
+    class Status(models.TextChoices):
+        AWAITS_STAFF = "awaits_staff", _("Our team has to confirm the person")
+        RUNNING = "running", _("Under way")
+        DONE = "done", _("Done")  # the expected person has signed in
+        REFUSED = "refused", _("Refused")
+
+    TRANSITIONS = {
+        Status.AWAITS_STAFF: {Status.RUNNING, Status.REFUSED},
+        Status.RUNNING: {Status.DONE, Status.REFUSED},
+        Status.DONE: set(),
+        Status.REFUSED: set(),
+    }
+    OPEN = [Status.AWAITS_STAFF, Status.RUNNING]
+
+    guest = models.ForeignKey(Guest, on_delete=models.PROTECT, related_name="resets")
+    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="resets")
+    because = models.CharField(max_length=20, choices=Because.choices)
+    new_address = models.EmailField(blank=True)  # canonical
+    status = models.CharField(max_length=20, choices=Status.choices)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(db_default=Now())
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    set_back_at = models.DateTimeField(null=True)  # when the directory did it
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["guest"], condition=Q(status__in=["awaits_staff", "running"]), name="one_open_reset_for_a_guest"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"reset {self.pk}"
+
+
+class DirectoryWatch(models.Model):
+    """How far we have followed the directory (partners/directory.py): one row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    link = models.TextField(blank=True)  # where Graph goes on telling; opaque, without a right of its own
+    look_again = ArrayField(models.UUIDField(), default=list)  # object ids to read once more
+    compared_at = models.DateTimeField(null=True)  # when we last read everybody
+    held = models.PositiveIntegerField(default=0)  # how many changes the guard stopped
+    held_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(db_default=Now())
+    leased_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_directory_watch")]
+
+    def __str__(self) -> str:
+        return "directory watch"
+
+
+class Notice(models.Model):
+    """A short mail to a sponsor, written with what it tells of and sent by the worker (partners/notices.py)."""
+
+    key = models.CharField(max_length=80, unique=True)  # what it is about: the same thing is told once
+    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="notices")
+    to = models.EmailField()
+    subject = models.CharField(max_length=250)
+    body = models.TextField()
+    written_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    refused_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], condition=Q(sent_at=None, refused_at=None), name="notice_due")]
+
+    def __str__(self) -> str:
+        return f"notice {self.pk}"
+
+    @property
+    def message_id(self) -> str:
+        return f"<notice-{self.pk}@clinicportal>"
 
 
 # ---------------------------------------------------------------- traffic to the directory, shared by all workers

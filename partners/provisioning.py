@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import User
-from partners import entra, gates, incidents, invitations, lag, policies, queue, tasks
+from partners import entra, failures, gates, incidents, invitations, lag, policies, queue, redemption, tasks
 from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, Step
 
 log = structlog.get_logger(__name__)
@@ -172,7 +172,7 @@ def pause(attempts: int, code: str) -> float:
 
 
 def _park(step: Step, *, because: str) -> None:
-    """Somebody's turn, with a sentence (partners/sentences.py)."""
+    """Somebody's turn, with a sentence (partners/failures)."""
     with transaction.atomic(durable=True):
         job = _lock(step.job)
         if not step.release(state=Step.State.PARKED, last_code=because):
@@ -180,6 +180,8 @@ def _park(step: Step, *, because: str) -> None:
         if job.status == ProvisioningJob.Status.RUNNING:
             job.move_to(ProvisioningJob.Status.NEEDS_HELP)
         _record(audit.Type.PROVISIONING_PARKED, job, reason=because, detail={"step": step.kind})
+        if not failures.parked(because).known:
+            incidents.report("job_unknown", detail=f"{step.kind} {because}")
 
 
 def _lock(job: ProvisioningJob) -> ProvisioningJob:
@@ -213,15 +215,14 @@ def invite(step: Step, graph: entra.Graph) -> Outcome:
     """Look who has the address, and invite: Entra gives the link that redeems only in answer to an invitation.
 
     A member is our own staff: then a person decides. Repeating an invitation finds the same guest and gives a new link.
-    Somebody who redeemed needs none, unless it was with another account: then redemption is set back.
+    Somebody who redeemed needs none; with another account it takes a reset (partners/redemption.py).
     """
     job = step.job
     found = _found_before_inviting(step, graph)
-    wrong = job.request.invitation.status == Invitation.Status.WRONG_ACCOUNT
-    if found is not None and not found.is_pending and not wrong:
+    if found is not None and not found.is_pending:
         return partial(_know, job, found.id, created_by_us=False)
     try:
-        invited = _invite(job, graph, found, wrong)
+        invited = _invite(job, graph, found)
     except entra.TryLater as busy:
         if busy.code == "no_answer":
             raise entra.TryLater(Step.UNANSWERED, busy.retry_at) from None
@@ -244,7 +245,7 @@ def _found_before_inviting(step: Step, graph: entra.Graph) -> entra.User | None:
     return found
 
 
-def _invite(job: ProvisioningJob, graph: entra.Graph, found: entra.User | None, wrong: bool) -> entra.Invited:
+def _invite(job: ProvisioningJob, graph: entra.Graph, found: entra.User | None) -> entra.Invited:
     """Name our colleague who answers for the partner as the guest's sponsor: lifecycle rules of a tenant disable or
     delete guests without one (onboarding.md §1, fact 8)."""
     request = job.request
@@ -254,7 +255,6 @@ def _invite(job: ProvisioningJob, graph: entra.Graph, found: entra.User | None, 
         request.address,
         name=request.person_name,
         redirect_url=settings.BASE_URL + "/welcome/back/",
-        reset=found.id if found is not None and wrong else None,
     )
     if found is not None or colleague is None or colleague.object_id is None:
         return call()
@@ -297,6 +297,9 @@ STEPS: dict[Step.Kind, Callable[[Step, entra.Graph], Outcome]] = {
     Step.Kind.JOIN_GROUP: join_group,
     Step.Kind.VERIFY: verify,
     Step.Kind.MAIL: mail,
+    # Looked up when called: that module imports this one, by way of the nudge.
+    Step.Kind.ADD_ADDRESS: lambda step, graph: redemption.add_address(step, graph),
+    Step.Kind.SET_BACK: lambda step, graph: redemption.set_back(step, graph),
 }
 
 

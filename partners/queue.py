@@ -24,6 +24,8 @@ BEHIND = {
     Kind.INVITE: [gates.GRAPH, "GET /users", "POST /invitations", "lane:day", "lane:invitations", "lane:units",
                   "lane:writes"],
     Kind.JOIN_GROUP: [gates.GRAPH, "POST /groups/{id}/members/$ref", "lane:units", "lane:writes"],
+    Kind.ADD_ADDRESS: [gates.GRAPH, "GET /users/{id}", "PATCH /users/{id}", "lane:units", "lane:writes"],
+    Kind.SET_BACK: [gates.GRAPH, "POST /invitations", "lane:day", "lane:invitations", "lane:units", "lane:writes"],
     Kind.VERIFY: [gates.GRAPH, "POST /users/{id}/checkMemberGroups", "lane:units"],
 }  # fmt: skip
 PAIRS = [(kind.value, name) for kind, names in BEHIND.items() for name in names]

@@ -28,7 +28,7 @@ from clinicportal import audit
 from clinicportal.http import Session, entra_session
 from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION
 from clinicportal.models import StaffRole, User
-from partners import addresses, idtoken, invitations
+from partners import addresses, failures, idtoken, invitations, redemption, signin_help
 from partners.models import Guest, Invitation, PartnerOrganisation
 from records.models import Grant, Suspension
 
@@ -42,7 +42,7 @@ class TurnedAway(Exception):
     """This identity may not come in: `code` for the audit, `template` for the person."""
 
     def __init__(
-        self, code: str, template: str = "partners/signin/not_expected.jinja", *, guest: Guest | None = None
+        self, code: str, template: str = "partners/signin/refused.jinja", *, guest: Guest | None = None
     ) -> None:
         super().__init__(code)
         self.code, self.template, self.guest = code, template, guest
@@ -85,10 +85,10 @@ def own_issuer() -> str:
 def admit(identity: Identity) -> User:
     """Return the person who signs in. Raises TurnedAway."""
     if settings.ENTRA_CONTEXT_SIGN_IN not in identity.contexts:
-        raise TurnedAway("no-second-factor", "partners/signin/not_strong_enough.jinja")
+        raise TurnedAway("no-second-factor")
     user = User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).first()
     if user is not None and not user.is_active:
-        raise TurnedAway("inactive", "partners/signin/ended.jinja")
+        raise TurnedAway("inactive")
     if identity.roles and not identity.identity_provider:
         return staff_member(user, identity)
     guest = Guest.objects.filter(user=user).first() if user else None
@@ -115,13 +115,16 @@ def invited_guest(guest: Guest, identity: Identity) -> User:
         user.staff_roles = []
         user.save(update_fields=["staff_roles"])
     if not organisations_of(user):
-        raise TurnedAway("no-access", "partners/signin/ended.jinja")
-    if Suspension.objects.open().filter(user=user).exists():
-        raise TurnedAway("suspended", "partners/signin/paused.jinja")
+        raise TurnedAway("no-access")
+    # One reason is lifted by this very sign-in (partners/redemption.py).
+    if Suspension.objects.open().filter(user=user).exclude(reason=Suspension.Reason.IDENTITY).exists():
+        raise TurnedAway("suspended")
+    if redemption.awaits_new_link(guest):
+        raise TurnedAway("identity-check")
     if not is_expected_account(guest, identity):
         raise TurnedAway("wrong-account", "partners/signin/wrong_account.jinja", guest=guest)
     if guest.redeemed_at is None and is_too_late(guest):
-        raise TurnedAway("invitation-expired", "partners/signin/too_late.jinja")
+        raise TurnedAway("invitation-expired")
     return user
 
 
@@ -191,10 +194,11 @@ class Adapter(DefaultSocialAccountAdapter):
         """The attempt failed before anyone was identified: a page with a way on, one line in the audit."""
         code = str(trouble) if isinstance(trouble, idtoken.Invalid) else type(trouble).__name__
         if request.GET.get("error"):
-            code = "declined-at-entra"
+            # The number is in the description only, and only some errors come back at all (entra.md, section 13).
+            code = failures.number_in(request.GET.get("error_description", "")[:200]) or "declined-at-entra"
         log.warning("sign-in failed", code=code)
         audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, reason=code))
-        return render(request, "partners/signin/failed.jinja", {"reference": request.id}, status=403)  # type: ignore[attr-defined]
+        return refused(request, "partners/signin/refused.jinja", code)
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -216,8 +220,22 @@ def turn_away(request: HttpRequest, identity: Identity, away: TurnedAway) -> Htt
         # An app role that was taken away must not wait in an open session.
         User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).update(staff_roles=[])
     audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, identity=str(identity), reason=away.code))
-    context = {"used": identity.address, "reference": request.id}  # type: ignore[attr-defined]
-    return render(request, away.template, context, status=403)
+    again = invitations.again_token(away.guest) if away.guest else ""
+    return refused(request, away.template, away.code, used=identity.address, start_again=again)
+
+
+def refused(request: HttpRequest, template: str, code: str, **context: Any) -> HttpResponse:
+    """The page of a sign-in that failed: what it means and what to do, and a reference to read out on the phone."""
+    failure = failures.sign_in(code)
+    if not failure.known:
+        signin_help.report_unknown(code)
+    context |= {"failure": failure, "reference": short(request.id)}  # type: ignore[attr-defined]
+    return render(request, template, context, status=403)
+
+
+def short(request_id: str) -> str:
+    """The first eight letters of a request id: enough to find it in log and audit, short enough to read out."""
+    return request_id[:8].upper()
 
 
 @receiver(user_logged_in)
@@ -235,4 +253,5 @@ def begin_session(sender: object, request: HttpRequest, user: User, **_: Any) ->
     with transaction.atomic():
         if guest := Guest.objects.filter(user=user).first():
             invitations.complete(guest, identity_provider=identity.identity_provider)
+            redemption.release(guest)
         audit.record(audit.Type.SIGNED_IN, by=user, detail={"acrs": sorted(identity.contexts)})

@@ -9,7 +9,7 @@ from celery import shared_task
 from kombu.pools import producers
 
 from clinicportal.celery import app
-from partners import access_requests, entra, incidents, invitations, provisioning
+from partners import access_requests, directory, entra, incidents, invitations, notices, provisioning
 from partners.models import Step
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,15 @@ def sweep() -> None:
             break
     access_requests.close_overdue()
     invitations.expire_overdue()
+    invitations.tell_of_silence()
+    notices.deliver_due()
     incidents.alert()
+
+
+@shared_task(ignore_result=True)
+def follow_directory() -> None:
+    """Notice what happened to our guests in the directory, when that is due."""
+    directory.follow(entra.client())
 
 
 def nudge(job_id: uuid.UUID, *, after: float = 0.0) -> bool:

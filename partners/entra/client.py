@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ from partners.entra.errors import ALREADY_MEMBER, Refused, TryLater, code_and_me
 log = structlog.get_logger(__name__)
 
 USER_FIELDS = "id,userType,externalUserState,accountEnabled,createdDateTime"
+CHANGE_FIELDS = "id,externalUserState,accountEnabled"
+IDS_AT_ONCE = 15
+"""Ids in one filter: more than 15 expressions are refused."""
 
 
 class Traffic(Protocol):
@@ -66,6 +69,31 @@ class Invited:
 
     id: uuid.UUID
     redeem_url: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a delta query says of one account: a hint, repeated and out of order (entra.md §11). None: not said."""
+
+    id: uuid.UUID
+    removed: bool
+    enabled: bool | None
+    is_pending: bool | None
+
+    def agrees(self, user: User | None) -> bool:
+        """Whether the account reads as the hint says."""
+        if user is None or self.removed:
+            return self.removed and user is None
+        return self.enabled in (None, user.enabled) and self.is_pending in (None, user.is_pending)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """One page of them, and where to go on: with the next page, or (`is_last`) another time."""
+
+    changes: list[Change]
+    link: str
+    is_last: bool
 
 
 class Graph:
@@ -143,6 +171,39 @@ class Graph:
     def who_may_invite(self) -> str:
         """`allowInvitesFrom` of the tenant. Needs Policy.Read.All, which the job itself does not."""
         return self._call("GET", "/policies/authorizationPolicy")["allowInvitesFrom"]
+
+    def users(self, ids: Iterable[uuid.UUID]) -> Iterator[User]:
+        """Those of these people whom the directory lists."""
+        for some in batched([str(id) for id in ids], IDS_AT_ONCE):
+            listed = ",".join(f"'{id}'" for id in some)
+            answer = self._call("GET", "/users", params={"$filter": f"id in ({listed})", "$select": USER_FIELDS})
+            yield from (_user(found) for found in answer["value"])
+
+    def changes_from_now(self) -> str:
+        """The link that will tell what changes from now on."""
+        select = {"$select": CHANGE_FIELDS, "$deltatoken": "latest"}
+        return self._page(self._call("GET", "/users/delta", params=select)).link
+
+    def changes(self, link: str) -> Changes:
+        """What an earlier answer's link leads to. Raises Refused("sync_state_gone") when it is too old."""
+        path, _, query = link.partition("?")
+        # The query apart: it holds the token, which no log needs.
+        return self._page(self._call("GET", path.removeprefix(self._url), params=query))
+
+    def _page(self, answer: Any) -> Changes:
+        following = answer.get("@odata.nextLink")
+        link = following or answer["@odata.deltaLink"]
+        if not link.startswith(self._url + "/users/delta"):
+            raise Refused("unknown_refusal")
+        return Changes([_change(found) for found in answer["value"]], link, is_last=not following)
+
+    def other_addresses(self, id: uuid.UUID) -> list[str]:
+        """Further addresses of the person (otherMails)."""
+        return self._call("GET", f"/users/{id}", params={"$select": "otherMails"})["otherMails"] or []
+
+    def set_other_addresses(self, id: uuid.UUID, addresses: list[str]) -> None:
+        """Needs User.ReadWrite.All, which nothing else here does."""
+        self._call("PATCH", f"/users/{id}", json={"otherMails": addresses}, personal=True)
 
     # ---------------------------------------------------------------- the wire
 
@@ -224,6 +285,19 @@ def _user(found: dict[str, Any]) -> User:
         enabled=found.get("accountEnabled") is not False,
         created_at=_moment(found.get("createdDateTime")),
     )
+
+
+def _change(found: dict[str, Any]) -> Change:
+    return Change(
+        id=uuid.UUID(found["id"]),
+        removed="@removed" in found,
+        enabled=found.get("accountEnabled"),
+        is_pending=found["externalUserState"] == "PendingAcceptance" if "externalUserState" in found else None,
+    )
+
+
+def batched(items: list[str], size: int) -> Iterator[list[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _moment(text: str | None) -> dt.datetime | None:

@@ -94,6 +94,7 @@ TABLE = (
     Row(CLIENT, "", "doesn't match any emails", "address_changed"),
     Row(CLIENT, "", "conflictingobjects", "address_conflict"),
     Row(CLIENT, "", "proxyaddresses already exists", "address_conflict"),
+    Row((410,), "", "", "sync_state_gone"),  # a delta token is too old (§11)
     Row((403,), "", "", "not_permitted", LATER, Scope.OPERATION),
     Row((), "", "", "unknown_refusal"),
 )

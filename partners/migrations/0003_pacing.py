@@ -144,7 +144,7 @@ $$;
 -- Whether a waiting step may be taken: its job runs, and its address is not in a domain that is shut.
 CREATE FUNCTION partners_may_go(step partners_step, domains text[]) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT j.status = 'running' AND NOT (
-        step.kind = 'invite' AND cardinality(domains) > 0
+        step.kind IN ('invite', 'set_back') AND cardinality(domains) > 0
         AND (SELECT 'domain:' || split_part(r.address, '@', 2) FROM partners_accessrequest r WHERE r.id = j.request_id)
             = ANY (domains))
     FROM partners_provisioningjob j WHERE j.id = step.job_id

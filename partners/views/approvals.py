@@ -15,11 +15,24 @@ from django.views.decorators.http import require_POST, require_safe
 
 from clinicportal.requests import Request
 from clinicportal.rules import Denied, IllegalTransition, permits
-from partners import checks, dates, decisions, policies, progress, provisioning, words, working_hours
-from partners.forms import DecisionForm, DeclineForm, EndForm, QuestionForm
-from partners.models import AccessRequest, Decision
+from partners import (
+    checks,
+    dates,
+    decisions,
+    directory,
+    failures,
+    policies,
+    progress,
+    provisioning,
+    redemption,
+    words,
+    working_hours,
+)
+from partners.forms import DecisionForm, DeclineForm, EndForm, NotConfirmedForm, QuestionForm
+from partners.models import AccessRequest, Decision, Reset
 from partners.views.common import approvers_only, find, refuse, too_late
-from partners.views.sponsors import get_or_post, live_progress
+from partners.views.sponsors import get_or_post, live_progress, may_need_help
+from records.models import Suspension
 
 Status = AccessRequest.Status
 JUST_SET_UP = dt.timedelta(days=1)
@@ -128,12 +141,29 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "form": DecisionForm() if found.status == Status.IN_REVIEW else None,
         "shorter": checks.shorter_end(found) if undecided else None,
         "may_end": found.status in (Status.APPROVED, Status.FULFILLED),
+        "reset": open_reset(found),
+        "may_start_again": may_need_help(found),
+        "drift": drift_of(found),
         "may_resume": progress.job_of(found) is not None and found.job.status == "needs_help",
         **live_progress(request, found, for_staff=True),
     }
     until = dates.last_day(granted_end(found) if undecided else found.until)
     context["effect"] = words.effect(found.person_name, found.sections, caseloads, until, to_sponsor=False)
     return {**context, **more}
+
+
+def open_reset(found: AccessRequest) -> Reset | None:
+    """The reset of this request that waits for one of us."""
+    return found.resets.filter(status=Reset.Status.AWAITS_STAFF).select_related("asked_by").first()
+
+
+def drift_of(found: AccessRequest) -> dict[str, Any] | None:
+    """Why the directory paused the person, and whether the account is back."""
+    paused = next((s for s in progress.suspensions(found) if s.reason == Suspension.Reason.DRIFT), None)
+    if paused is None:
+        return None
+    guest = found.job.guest
+    return {"text": failures.paused(paused.note).staff, "is_back": guest.in_directory == guest.InDirectory.PRESENT}
 
 
 def effect_title(found: AccessRequest) -> str:
@@ -230,6 +260,69 @@ def resume(request: Request, pk: int) -> HttpResponse:
         provisioning.resume(found.job, by=request.user)
     except IllegalTransition:
         too_late(request)
+    return redirect("partners:decision", pk=pk)
+
+
+@require_POST
+@approvers_only
+def confirm(request: Request, pk: int) -> HttpResponse:
+    """ "Confirm it is the same person": the new link may go out."""
+    return _about_the_person(request, pk, lambda found, reset: redemption.confirm(reset, by=request.user))
+
+
+@get_or_post
+@approvers_only
+def not_confirmed(request: Request, pk: int) -> HttpResponse:
+    """A page of its own: what the sponsor reads, and what stays as it was."""
+    found = find(request, pk)
+    form = NotConfirmedForm(request.POST if request.method == "POST" else None)
+    if open_reset(found) is None:
+        return redirect("partners:decision", pk=pk)
+    if not form.is_valid():
+        return render(request, "partners/not_confirmed.jinja", {"access": found, "form": form})
+    reason = form.cleaned_data["reason"]
+    return _about_the_person(request, pk, lambda _, reset: redemption.refuse(reset, by=request.user, reason=reason))
+
+
+def _about_the_person(request: Request, pk: int, act: Any) -> HttpResponse:
+    """Do something with the reset that waits for us, if it still does."""
+    found = find(request, pk)
+    reset = open_reset(found)
+    if reset is None:
+        too_late(request)
+        return redirect("partners:decision", pk=pk)
+    try:
+        act(found, reset)
+    except IllegalTransition:
+        too_late(request)
+    return redirect("partners:decision", pk=pk)
+
+
+@require_POST
+@approvers_only
+def start_again(request: Request, pk: int) -> HttpResponse:
+    """Let the person accept and sign in anew: whoever presses here has made sure who it is."""
+    found = find(request, pk)
+    if not may_need_help(found):
+        refuse(request)
+    try:
+        redemption.start_anew(found.invitation, by=request.user, because=Reset.Because.NEW_ACCOUNT)
+    except Denied as reason:
+        messages.warning(request, str(reason))
+    return redirect("partners:decision", pk=pk)
+
+
+@require_POST
+@approvers_only
+def let_in(request: Request, pk: int) -> HttpResponse:
+    """The account is back in the directory, and that is right."""
+    found = find(request, pk)
+    if progress.job_of(found) is None:
+        refuse(request)
+    try:
+        directory.resume(found.job.guest, by=request.user)
+    except Denied as reason:
+        messages.warning(request, str(reason))
     return redirect("partners:decision", pk=pk)
 
 

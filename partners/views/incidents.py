@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from clinicportal.requests import Request
+from partners import failures, policies, words
 from partners import incidents as verbs
-from partners import policies, sentences, words
 from partners.forms import CloseIncidentForm
 from partners.models import Incident
 from partners.views.common import refuse, staff_only
@@ -38,7 +38,7 @@ def incidents(request: Request) -> HttpResponse:
 def _row(incident: Incident) -> dict[str, object]:
     return {
         "incident": incident,
-        "sentence": sentences.parked(incident.code).staff,
+        "sentence": failures.operator(incident.code),
         "first": words.moment(incident.first_at),
         "last": words.moment(incident.last_at),
         "closed": words.moment(incident.closed_at) if incident.closed_at else "",

@@ -13,7 +13,8 @@ from clinicportal import audit
 from tests import factories as make
 
 PUBLIC = {
-    "/sign-in/", "/sign-in/callback/", "/signed-out/", "/terms/", "/privacy-notice/", "/accessibility/",
+    "/sign-in/", "/sign-in/callback/", "/sign-in/help/", "/sign-in/new-phone/", "/signed-out/",
+    "/terms/", "/privacy-notice/", "/accessibility/",
     "/health/live", "/health/ready",
 }  # fmt: skip
 PUBLIC_PREFIXES = ("/welcome/",)

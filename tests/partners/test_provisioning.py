@@ -39,7 +39,7 @@ def current(job: ProvisioningJob) -> Step:
 
 
 def test_the_fake_has_the_signatures_of_graph():
-    for name in ("find_users", "user", "invite", "is_member", "add_member"):
+    for name in (name for name in vars(Directory) if not name.startswith("_") and name in vars(entra.Graph)):
         real, fake = (inspect.signature(getattr(which, name)).parameters.values() for which in (entra.Graph, Directory))
         assert [(p.name, p.kind, p.default) for p in fake] == [(p.name, p.kind, p.default) for p in real], name
 

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 from clinicportal import audit
 from clinicportal.models import Session, User
 from clinicportal.rules import Denied, IllegalTransition
-from partners import access_requests, addresses, dates, decisions, invitations, provisioning
+from partners import access_requests, addresses, dates, decisions, invitations, provisioning, redemption
 from partners.models import (
     AccessRequest,
     Decision,
@@ -257,6 +257,7 @@ VERBS = {
     "send again": lambda t: invitations.send_again(t["sent"].invitation, by=None),
     "complete": lambda t: invitations.complete(t["sent"].invitation.guest, identity_provider=HOME),
     "wrong account": lambda t: invitations.wrong_account(t["sent"].invitation.guest, identity_provider="live.com"),
+    "start anew": lambda t: redemption.start_anew(t["sent"].invitation, by=t["sponsor"], because="new_account"),
     "time": lambda t: access_requests.close_overdue(),
 }
 

@@ -26,6 +26,7 @@ class PartnersConfig(AppConfig):
         "partners_notice": (WRITE, WRITE, NOTHING),
         "partners_gate": (WRITE, WRITE, NOTHING),
         "partners_lane": (READ, WRITE, NOTHING),
+        "partners_shut": (READ, READ, NOTHING),
         "partners_directorylag": (READ, WRITE, NOTHING),
         "partners_contextcheck": (READ, WRITE, NOTHING),
         "partners_attestation": (KEEP, KEEP, NOTHING),

@@ -29,7 +29,7 @@ from django.utils.translation import gettext_lazy
 from clinicportal import audit
 from clinicportal.models import User
 from clinicportal.rules import Denied, IllegalTransition
-from partners import dates, entra, grants, incidents, notices, policies, tasks
+from partners import dates, entra, grants, incidents, mailing, notices, policies, tasks
 from partners.models import AccessRequest, Guest, Invitation, Notice, ProvisioningJob, Reset, Step
 
 Status = Invitation.Status
@@ -322,7 +322,7 @@ def deliver(invitation: Invitation) -> None:
     """Hand the mail to the mail server. Raises entra.TryLater or entra.Refused: to the job it is one more outside."""
     message = compose(invitation)
     try:
-        message.send()
+        mailing.send(message)
     except smtplib.SMTPRecipientsRefused as refusal:
         code, _text = next(iter(refusal.recipients.values()))
         raise _mail_problem(code, "address_refused") from None
@@ -373,7 +373,7 @@ def expiry(invitation: Invitation) -> dt.datetime:
 
 def mark_sent(invitation: Invitation) -> None:
     """The mail server has it. For use inside the job's commit."""
-    invitation.refresh_from_db()
+    invitation.refresh_from_db(fields=["status"])
     if invitation.status == Status.COMPLETED:  # signed in while we wrote: nothing to wait for
         return
     invitation.move_to(Status.SENT, sent_at=Now(), expires_at=expiry(invitation), opened_at=None, accepted_at=None)

@@ -35,7 +35,7 @@ class Stateful(models.Model):
         rows = type(self)._default_manager.filter(pk=self.pk, status=self.status)  # type: ignore[misc]
         if not rows.update(status=status, **fields):  # type: ignore[misc]
             raise IllegalTransition(f"{self._meta.label_lower} {self.pk} is no longer {self.status}")
-        self.refresh_from_db()
+        self.refresh_from_db(fields=["status", *fields])
 
 
 # ---------------------------------------------------------------- the register

@@ -29,51 +29,8 @@ BEHIND = {
     Kind.VERIFY: [gates.GRAPH, "POST /users/{id}/checkMemberGroups", "lane:units"],
 }  # fmt: skip
 PAIRS = [(kind.value, name) for kind, names in BEHIND.items() for name in names]
-
-# Names that let nobody through now, and when they may. The rest of each statement is about few rows.
-SHUT = """
-    SELECT name, coalesce(probe_at, 'infinity') AS until FROM partners_gate
-    WHERE code <> '' AND (probe_at IS NULL OR probe_at > statement_timestamp())
-    UNION ALL
-    SELECT 'lane:' || name, greatest(opens_at, closed_until) FROM partners_lane
-    WHERE greatest(opens_at, closed_until) > statement_timestamp()
-"""
-SHUT_KINDS = """
-    SELECT pair.kind FROM shut JOIN unnest(%(kinds)s::text[], %(names)s::text[]) AS pair (kind, name) USING (name)
-"""
-# Scalar subqueries, which the planner leaves alone: it walks the index of due steps in order and stops at the first
-# that fits, where a join would first gather everything that is due.
-OPEN = f"""
-    s.state = 'waiting' AND s.kind <> ALL (ARRAY({SHUT_KINDS}))
-    AND (SELECT j.status FROM partners_provisioningjob j WHERE j.id = s.job_id) = 'running'
-    AND (s.kind NOT IN ('invite', 'set_back') OR NOT EXISTS (SELECT FROM shut WHERE name LIKE 'domain:%%') OR (
-        SELECT 'domain:' || split_part(r.address, '@', 2) FROM partners_accessrequest r
-        JOIN partners_provisioningjob j ON j.request_id = r.id WHERE j.id = s.job_id) NOT IN (SELECT name FROM shut))
-"""  # noqa: S608 - constants of this module
-
-# A worker that dies leaves the code `started` behind: the next one knows that the outcome is unknown.
-TAKE = f"""
-    WITH shut AS MATERIALIZED ({SHUT}), next AS (
-        SELECT s.id, s.last_code FROM partners_step s
-        WHERE {OPEN} AND s.due_at <= statement_timestamp()
-            AND (s.leased_until IS NULL OR s.leased_until < statement_timestamp()) {{of_one_job}}
-        ORDER BY s.due_at LIMIT 1 FOR UPDATE OF s SKIP LOCKED
-    )
-    UPDATE partners_step s SET
-        attempts = s.attempts + 1, last_code = '{Step.STARTED}',
-        leased_until = clock_timestamp() + %(lease)s, first_tried_at = coalesce(s.first_tried_at, clock_timestamp())
-    FROM next WHERE s.id = next.id RETURNING s.*, next.last_code AS code_before
-"""  # noqa: S608 - as above
-NEXT = f"""
-    WITH shut AS MATERIALIZED ({SHUT}), found AS (
-        SELECT greatest(s.due_at, s.leased_until) AS at FROM partners_step s WHERE {OPEN}
-        UNION ALL
-        SELECT until FROM shut WHERE EXISTS (SELECT FROM partners_step s WHERE s.state = 'waiting')
-    )
-    SELECT CASE WHEN min(at) IS NOT NULL
-        THEN extract(epoch FROM least(min(at), clock_timestamp() + interval '1 day') - clock_timestamp()) END
-    FROM found
-"""  # noqa: S608 - as above
+TAKE = "SELECT (t.taken).*, t.code_before FROM partners_take(%(job)s, %(kinds)s, %(names)s, %(lease)s) t"
+NEXT = "SELECT partners_seconds_to_next(%(kinds)s, %(names)s)"
 FACTS: dict[str, Any] = {"kinds": [kind for kind, _ in PAIRS], "names": [name for _, name in PAIRS], "lease": LEASE}
 
 
@@ -82,9 +39,7 @@ def take(job: ProvisioningJob | None = None) -> Step | None:
 
     Commits at once, unless in a transaction: then the lease begins with its commit.
     """
-    of_one_job = "AND s.job_id = %(job)s" if job else ""
-    facts = {**FACTS, "job": job.pk if job else None}
-    found = list(Step.objects.raw(TAKE.format(of_one_job=of_one_job), facts))
+    found = list(Step.objects.raw(TAKE, {**FACTS, "job": job.pk if job else None}))
     if not found:
         return None
     step: Step = found[0]

@@ -235,10 +235,11 @@ class Graph:
             self._traffic.failed(permit, trouble, detail=operation)
             raise
         body = _json_or_none(answer)
-        if (answer.ok and not (answer.content and body is None)) or (fine and fine in code_and_message(body)[1]):
+        done = answer.status_code < 300  # a redirect, which is not followed, is a refusal nobody knows
+        if (done and not (answer.content and body is None)) or (fine and fine in code_and_message(body)[1]):
             self._traffic.answered(permit, answer.headers)
-            return body if answer.ok else None
-        if answer.ok:
+            return body if done else None
+        if done:
             problem: TryLater | Refused = TryLater("no_answer")
         else:
             problem = meaning(answer.status_code, body, answer.headers, dt.datetime.now(dt.UTC))

@@ -126,7 +126,84 @@ BEGIN
 END
 $$;
 """
+TAKE = """
+-- Gates and lanes that let nobody through now, and when they may.
+CREATE VIEW partners_shut WITH (security_invoker = true) AS
+    SELECT name::text, coalesce(probe_at, 'infinity') AS until FROM partners_gate
+    WHERE code <> '' AND (probe_at IS NULL OR probe_at > statement_timestamp())
+    UNION ALL
+    SELECT 'lane:' || name, greatest(opens_at, closed_until) FROM partners_lane
+    WHERE greatest(opens_at, closed_until) > statement_timestamp();
+
+-- Kinds of steps with something shut before them; `kinds` and `names` pair each kind with what it has to pass.
+CREATE FUNCTION partners_shut_kinds(kinds text[], names text[]) RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(DISTINCT pair.kind), '{}')
+    FROM partners_shut shut JOIN unnest(kinds, names) AS pair (kind, name) USING (name)
+$$;
+
+-- Whether a waiting step may be taken: its job runs, and its address is not in a domain that is shut.
+CREATE FUNCTION partners_may_go(step partners_step, domains text[]) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT j.status = 'running' AND NOT (
+        step.kind IN ('invite', 'set_back') AND cardinality(domains) > 0
+        AND (SELECT 'domain:' || split_part(r.address, '@', 2) FROM partners_accessrequest r WHERE r.id = j.request_id)
+            = ANY (domains))
+    FROM partners_provisioningjob j WHERE j.id = step.job_id
+$$;
+
+-- Lease the step that has been due longest, of one job or of any. A function, so that its plan is made once in a session.
+CREATE FUNCTION partners_take(
+    job uuid, kinds text[], names text[], lease interval, OUT taken partners_step, OUT code_before text
+) RETURNS SETOF record LANGUAGE plpgsql AS $$
+DECLARE
+    shut CONSTANT text[] := partners_shut_kinds(kinds, names);
+    domains CONSTANT text[] := ARRAY(SELECT name FROM partners_shut WHERE name LIKE 'domain:%');
+    chosen bigint;
+BEGIN
+    IF job IS NULL THEN
+        SELECT s.id, s.last_code INTO chosen, code_before FROM partners_step s
+        WHERE s.state = 'waiting' AND s.due_at <= statement_timestamp() AND s.kind <> ALL (shut)
+            AND (s.leased_until IS NULL OR s.leased_until < statement_timestamp()) AND partners_may_go(s, domains)
+        ORDER BY s.due_at LIMIT 1 FOR UPDATE OF s SKIP LOCKED;
+    ELSE
+        SELECT s.id, s.last_code INTO chosen, code_before FROM partners_step s
+        WHERE s.job_id = job AND s.state = 'waiting' AND s.due_at <= statement_timestamp() AND s.kind <> ALL (shut)
+            AND (s.leased_until IS NULL OR s.leased_until < statement_timestamp()) AND partners_may_go(s, domains)
+        ORDER BY s.position LIMIT 1 FOR UPDATE OF s SKIP LOCKED;
+    END IF;
+    IF chosen IS NULL THEN
+        RETURN;
+    END IF;
+    -- A worker that dies leaves the code `started` behind: the next one knows that the outcome is unknown.
+    UPDATE partners_step s SET attempts = s.attempts + 1, last_code = 'started',
+        leased_until = clock_timestamp() + lease, first_tried_at = coalesce(s.first_tried_at, clock_timestamp())
+    WHERE s.id = chosen RETURNING s.* INTO taken;
+    RETURN NEXT;
+END
+$$;
+
+-- Seconds until something can be done again, by anyone: a step is due, a lease ends, a lane or a gate opens. Null: nothing
+-- waits.
+CREATE FUNCTION partners_seconds_to_next(kinds text[], names text[]) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    shut CONSTANT text[] := partners_shut_kinds(kinds, names);
+    domains CONSTANT text[] := ARRAY(SELECT name FROM partners_shut WHERE name LIKE 'domain:%');
+    soonest timestamptz;
+BEGIN
+    SELECT greatest(s.due_at, s.leased_until) INTO soonest FROM partners_step s
+    WHERE s.state = 'waiting' AND s.kind <> ALL (shut) AND partners_may_go(s, domains) ORDER BY 1 LIMIT 1;
+    IF EXISTS (SELECT FROM partners_step WHERE state = 'waiting') THEN
+        soonest := least(soonest, (SELECT min(until) FROM partners_shut), clock_timestamp() + interval '1 day');
+    END IF;
+    RETURN extract(epoch FROM soonest - clock_timestamp());
+END
+$$;
+"""
 FORGET = """
+DROP FUNCTION partners_seconds_to_next(text[], text[]);
+DROP FUNCTION partners_take(uuid, text[], text[], interval);
+DROP FUNCTION partners_may_go(partners_step, text[]);
+DROP FUNCTION partners_shut_kinds(text[], text[]);
+DROP VIEW partners_shut;
 DROP FUNCTION partners_enter(text[], text[], int[], int[], float8[], float8);
 DROP FUNCTION partners_room_at(int[], bigint, float8, int, int);
 """
@@ -190,6 +267,6 @@ class Migration(migrations.Migration):
             field=models.CharField(choices=[('invite', 'Looked in our directory and made the invitation, without sending it'), ('join_group', 'Added to the access group'), ('verify', 'Checked all of it once more'), ('mail', 'Wrote to the person. The mail goes last')], max_length=20),
         ),
         migrations.RunSQL("ALTER TABLE partners_lane SET (fillfactor = 50)", migrations.RunSQL.noop),
-        migrations.RunSQL(ENTER, FORGET),
+        migrations.RunSQL(ENTER + TAKE, FORGET),
         migrations.RunSQL(HAND_OVER, migrations.RunSQL.noop),
     ]

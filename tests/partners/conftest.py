@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from clinicportal.http import Session
 from clinicportal.models import StaffRole, User
-from partners import access_requests, dates, decisions, entra, idtoken, lag
+from partners import access_requests, dates, decisions, entra, idtoken, lag, mailing
 from partners.models import (
     AccessRequest,
     ContextCheck,
@@ -42,6 +42,7 @@ def outbox(settings: Any) -> list:
     """Mails stay in this process, unless a test asks for the real server."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     mail.outbox = []
+    mailing.close()  # it may lead to the server of the test before
     return mail.outbox
 
 
@@ -201,7 +202,7 @@ def graph(tenant: Process) -> entra.Graph:
     return make_graph(tenant)
 
 
-def make_graph(tenant: Process, **changes: str) -> entra.Graph:
+def make_graph(tenant: Process, traffic: entra.Traffic | None = None, **changes: str) -> entra.Graph:
     config = {
         **settings.ENTRA,
         "token_authority": f"{tenant.https}/{settings.ENTRA['tenant_id']}",
@@ -209,4 +210,5 @@ def make_graph(tenant: Process, **changes: str) -> entra.Graph:
         "graph_client_secret": "devtenant-graph-secret",
         **changes,
     }
-    return entra.Graph(Session({f"localhost:{tenant.port + 1}"}, str(Path(tenant.data) / "ca.pem")), config)
+    session = Session({f"localhost:{tenant.port + 1}"}, str(Path(tenant.data) / "ca.pem"))
+    return entra.Graph(session, config, traffic)

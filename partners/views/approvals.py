@@ -25,6 +25,7 @@ from partners import (
     progress,
     provisioning,
     redemption,
+    turns,
     words,
     working_hours,
 )
@@ -58,6 +59,7 @@ def queue(request: Request) -> HttpResponse:
         "oldest": max((working_hours.between(item.changed_at, timezone.now()) for item in yours), default=None),
         "target": working_hours.TARGET,
         "now": words.clock(timezone.now()),
+        "notices": turns.notices(),
     }
     return render(request, "partners/approvals.jinja", context)
 

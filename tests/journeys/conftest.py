@@ -215,14 +215,29 @@ class Person:
         for _ in range(6):
             if "login.localhost" not in page.url:
                 return
-            heading = page.get_by_role("heading", level=1).inner_text()
-            if heading == "Pick an account":
-                page.locator(f"button[value='{self.address}']").first.click()
-            elif heading == "Verify your identity":
-                page.get_by_role("button", name="Verify").click()
-            else:
-                page.get_by_role("button", name="Accept").click()
+            self.answers_the_tenant()
+        assert "login.localhost" not in page.url, page.url
+
+    def answers_the_tenant(self) -> None:
+        page = self.page
+        heading = page.get_by_role("heading", level=1).inner_text()
+        if heading == "Pick an account":
+            page.locator(f"button[value='{self.address}']").first.click()
+        elif heading == "Verify your identity":
+            page.get_by_role("button", name="Verify").click()
+        else:
+            page.get_by_role("button", name="Accept").click()
+        page.wait_for_load_state()
+
+    def confirms(self) -> None:
+        """Come back from confirming that it is you: the tenant may ask something, or know it already."""
+        page = self.page
+        for _ in range(6):
+            page.wait_for_url(lambda url: "/approve/" not in url and "/callback/" not in url)
             page.wait_for_load_state()
+            if "login.localhost" not in page.url:
+                return
+            self.answers_the_tenant()
         assert "login.localhost" not in page.url, page.url
 
     def signs_out(self) -> None:

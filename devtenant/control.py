@@ -13,8 +13,9 @@ from starlette.routing import Route
 
 from . import credentials, crosstenant, mail, people, registrations, scenarios, seed, throttling
 from .conditional_access import STATES
-from .errors import Mistake
+from .errors import GraphError, Mistake
 from .faults import MODES, Fault
+from .graph import conditional_access
 from .identities import GRAPH_CLIENT, SIGNIN_CLIENT
 from .pages import tenant_of
 from .store import Json
@@ -198,6 +199,14 @@ def set_mfa(tenant: Tenant, asked: Json) -> Json:
     return {p["displayName"]: p["state"] for p in tenant.store.all("policies")}
 
 
+def add_policy(tenant: Tenant, asked: Json) -> Json:
+    """A Conditional Access policy as one would POST it to Graph, without the permissions (entra.md §5)."""
+    try:
+        return conditional_access.create(tenant, asked)
+    except GraphError as refusal:
+        raise Mistake(refusal.message) from None
+
+
 def set_permissions(tenant: Tenant, asked: Json) -> Json:
     """{"permissions": ["User.Invite.All", ...]}: what the next token of the Graph app carries."""
     wanted = asked.get("permissions")
@@ -365,6 +374,7 @@ VERBS: dict[str, Callable[[Tenant, Json], Any]] = {
     "fail-next": fail_next,
     "clear-faults": clear_faults,
     "mfa": set_mfa,
+    "policies": add_policy,
     "permissions": set_permissions,
     "enable-user": enable_user,
     "delete-user": delete_user,

@@ -136,6 +136,7 @@ def test_claims_of_the_next_token_can_be_changed_and_left_out(tenant, browser):
         ("recreate-account", {"address": "approver@hospital.example"}),
         ("mfa", {"context": "c1", "state": "perhaps"}),
         ("workload-token", {}),
+        ("policies", {"displayName": "nothing else"}),
         ("scenario", {"name": "nonsense"}),
         ("accounts", {"address": "new@hospital.example"}),
         ("mfa", {}),

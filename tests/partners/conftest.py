@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from clinicportal.http import Session
 from clinicportal.models import StaffRole, User
-from partners import access_requests, dates, decisions, entra
+from partners import access_requests, dates, decisions, entra, idtoken, lag, mailing
 from partners.models import (
     AccessRequest,
+    ContextCheck,
     Domain,
     Guest,
     IdentityProvider,
@@ -41,7 +42,15 @@ def outbox(settings: Any) -> list:
     """Mails stay in this process, unless a test asks for the real server."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     mail.outbox = []
+    mailing.close()  # it may lead to the server of the test before
     return mail.outbox
+
+
+@pytest.fixture(autouse=True)
+def no_lag_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's directory knows a new guest at once, unless it says otherwise."""
+    monkeypatch.setattr(lag, "USUAL_SECONDS", 0.0)
+    monkeypatch.setattr(lag, "LEAST_SECONDS", 0.0)
 
 
 def make_partner(organisation: Organisation, domain: str = DOMAIN, provider: str = HOME) -> PartnerOrganisation:
@@ -66,7 +75,16 @@ def make_approver(name: str = "Access Approver", **fields: Any) -> User:
         "roles_checked_at": timezone.now(),
         **fields,
     }
-    return make.signed_in(make.make_user(name, **fields), None)
+    approver = make.signed_in(make.make_user(name, **fields), None)
+    approver.proofs = {"c2": timezone.now()}
+    return approver
+
+
+@pytest.fixture
+def assured(db: None) -> None:
+    """The tenant said a moment ago that policies are bound to the contexts."""
+    for context in ("c1", "c2"):
+        ContextCheck.objects.using("worker").create(context=context, bound=True, answered_at=timezone.now())
 
 
 @pytest.fixture
@@ -82,6 +100,11 @@ def sponsor(partner: PartnerOrganisation) -> User:
 @pytest.fixture
 def approver(db: None) -> User:
     return make_approver()
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return make_approver("Portal Operator", email="operator@hospital.example", staff_roles=[StaffRole.OPERATOR])
 
 
 @pytest.fixture
@@ -159,11 +182,27 @@ def tenant(tenant_process: Process, settings: Any) -> Iterator[Process]:
 
 
 @pytest.fixture
+def entrance(tenant: Process, assured: None, settings: Any) -> Iterator[Process]:
+    """The portal's sign-in in front of the stand-in, whose documents nobody has fetched yet."""
+    home = settings.ENTRA["tenant_id"]
+    settings.ENTRA = {
+        **settings.ENTRA,
+        "authority": f"http://login.localhost:{tenant.port}/{home}",
+        "token_authority": f"{tenant.https}/{home}",
+        "graph_url": f"{tenant.https}/v1.0",
+        "ca_file": str(Path(tenant.data) / "ca.pem"),
+    }
+    idtoken.forget()
+    yield tenant
+    idtoken.forget()
+
+
+@pytest.fixture
 def graph(tenant: Process) -> entra.Graph:
     return make_graph(tenant)
 
 
-def make_graph(tenant: Process, **changes: str) -> entra.Graph:
+def make_graph(tenant: Process, traffic: entra.Traffic | None = None, **changes: str) -> entra.Graph:
     config = {
         **settings.ENTRA,
         "token_authority": f"{tenant.https}/{settings.ENTRA['tenant_id']}",
@@ -171,4 +210,5 @@ def make_graph(tenant: Process, **changes: str) -> entra.Graph:
         "graph_client_secret": "devtenant-graph-secret",
         **changes,
     }
-    return entra.Graph(Session({f"localhost:{tenant.port + 1}"}, str(Path(tenant.data) / "ca.pem")), config)
+    session = Session({f"localhost:{tenant.port + 1}"}, str(Path(tenant.data) / "ca.pem"))
+    return entra.Graph(session, config, traffic)

@@ -12,7 +12,7 @@ import django
 
 django.setup()
 
-from partners import invitations, sentences  # noqa: E402 - Django first
+from partners import failures, invitations  # noqa: E402 - Django first
 from partners.models import AccessRequest, Step  # noqa: E402
 
 
@@ -37,7 +37,7 @@ def line(request: AccessRequest) -> dict[str, Any]:
 def parked(job: Any) -> dict[str, Any]:
     """Why a person has to look, and whether anybody could tell them what to do."""
     codes = list(job.steps.filter(state=Step.State.PARKED).values_list("last_code", flat=True))
-    return {"codes": codes, "explained": bool(codes) and all(code in sentences.PARKED for code in codes)}
+    return {"codes": codes, "explained": bool(codes) and all(failures.is_known(code) for code in codes)}
 
 
 if __name__ == "__main__":

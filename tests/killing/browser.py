@@ -8,6 +8,9 @@ from __future__ import annotations
 import html
 import re
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -23,6 +26,7 @@ STEPS = {
     "Verify your identity": ("step", "verify"),
 }
 AGAIN_AFTER = 0.25  # seconds
+Outcome = TypeVar("Outcome")
 
 
 class Browser:
@@ -44,8 +48,10 @@ class Browser:
 
     def open(self, url: str, data: dict | None = None) -> requests.Response:
         """Where one ends up."""
-        answer = self.request(url, data)
-        for _ in range(12):
+        return self.follow(self.request(url, data))
+
+    def follow(self, answer: requests.Response) -> requests.Response:
+        for _ in range(15):
             leaving = LEAVING.search(answer.text)
             if answer.is_redirect:
                 answer = self.request(urljoin(answer.url, answer.headers["Location"]))
@@ -80,32 +86,20 @@ class Browser:
         """The token against forged requests: the pages' forms hold it, and the cookie does too."""
         return self.session.cookies.get("csrf") or ""
 
-    def persist(self, url: str, data: dict, *, until: re.Pattern[str], seconds: float = 60) -> re.Match[str]:
-        """Send a form again and again, as a patient person would, until the answer leads to `until`.
-
-        Whatever else the portal wants first (a sign-in, a stronger one) is done on the way.
-        """
+    def persist(self, attempt: Callable[[], Outcome | None], what: str, *, seconds: float = 90) -> Outcome:
+        """Try again and again, as a patient person would, until `attempt` comes to something."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            try:
-                answer = self.request(url, {**data, "csrfmiddlewaretoken": self.token})
-                if answer.is_redirect and (found := until.fullmatch(answer.headers["Location"])):
-                    return found
-                if answer.status_code in (200, 422) and "already" in answer.text:
-                    raise AlreadyDone
-                if answer.is_redirect or LEAVING.search(answer.text):
-                    self.open(answer.headers.get("Location", answer.url))
-                elif answer.status_code < 500:
-                    raise Trouble(f"{url} answers {answer.status_code}: {Form(answer.text).heading}")
-            except requests.RequestException:
-                pass
+            with suppress(requests.RequestException):
+                if (outcome := attempt()) is not None:
+                    return outcome
             self.failures += 1
             time.sleep(AGAIN_AFTER)
-        raise Trouble(f"{url}: no success within {seconds:g} s")
+        raise Trouble(f"{self.address}: {what}: no success within {seconds:g} s")
 
-
-class AlreadyDone(Exception):
-    """An earlier try was taken, and its answer was lost."""
+    def send(self, url: str, data: dict) -> requests.Response:
+        """Send a form and see where it leads: also to a sign-in that the portal wants first."""
+        return self.open(url, {**data, "csrfmiddlewaretoken": self.token})
 
 
 class Sponsor(Browser):
@@ -120,14 +114,17 @@ class Sponsor(Browser):
             raise Trouble(f"the form does not show: {page.status_code} at {page.url}")
         self.usual = {"caseloads": caseloads[0], "see": "usual", "until": html.unescape(until[1]), "statement": "on"}
 
-    def ask(self, address: str, number: int) -> int | None:
-        """The number of the request; None when the answer that gave it was lost and the request is there."""
+    def ask(self, address: str, number: int) -> bool:
+        """True when an answer said that it is asked for; False when that answer was lost and the request is there."""
         person = {"email": address, "first_name": "Kill", "last_name": f"Person {number}", "why": "New in the team"}
-        try:
-            found = self.persist("/people/add/", {**self.usual, **person}, until=re.compile(r"/requests/(\d+)/"))
-        except AlreadyDone:
-            return None
-        return int(found[1])
+
+        def attempt() -> bool | None:
+            page = self.send("/people/add/", {**self.usual, **person})
+            if page.ok and re.fullmatch(r"/requests/\d+/", urlsplit(page.url).path):
+                return True
+            return False if "already" in page.text else unless_away(page)
+
+        return self.persist(attempt, f"ask for {address}")
 
 
 class Approver(Browser):
@@ -136,5 +133,19 @@ class Approver(Browser):
         self.open("/approvals/")
 
     def approve(self, request: int) -> None:
-        page = f"/approvals/{request}/"
-        self.persist(f"{page}approve/", {}, until=re.compile(page))
+        """Until the page of the request, after the answer, has nothing more to decide."""
+        decision = f"/approvals/{request}/"
+
+        def attempt() -> bool | None:
+            page = self.send(f"{decision}approve/", {})
+            if page.ok and urlsplit(page.url).path == decision:
+                return f"{decision}approve/" not in page.text or None
+            return unless_away(page)
+
+        self.persist(attempt, f"approve request {request}")
+
+
+def unless_away(page: requests.Response) -> None:
+    """A page that says "try again" is no answer. Raises Trouble for any other that was not expected."""
+    if page.status_code < 500:
+        raise Trouble(f"{page.status_code} at {urlsplit(page.url).path}: {Form(page.text).heading}")

@@ -71,7 +71,7 @@ class Place:
 
     def cpu(self) -> Counter[str]:
         """Seconds of processor time that each part has used, its children that ended included."""
-        processes = {}
+        processes: dict[int, tuple[int, float, str, str]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 name, _, rest = stat.read_text().rpartition(")")
@@ -81,7 +81,7 @@ class Place:
         found: Counter[str] = Counter()
         for pid, (_, ticks, name, command) in processes.items():
             if self.pid in ancestors(pid, processes):
-                found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")
+                found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")  # type: ignore[assignment] # stubs count whole
         return found
 
     def services(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ import mmap
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,28 +259,37 @@ NO_CLASSES: frozenset[str] = frozenset()
 
 def receive(
     raw: bytes, name: str, number: int, addresses: Addresses, classes: frozenset[str] = NO_CLASSES, depth: int = 0
-) -> Iterator[Outcome]:
+) -> Iterable[Outcome]:
     """The resource that `raw` is; for a Bundle, those in it. `depth` counts the Bundles around it."""
     try:
-        if b'"Bundle"' in raw and is_bundle(bundle := read_bundle(raw)):
-            if depth == MAX_BUNDLES:
-                raise Unreadable(Reason.TOO_DEEP, f"more than {MAX_BUNDLES} Bundles inside of each other")
-            yield from expand(bundle, name, addresses, classes, depth + 1, first_number=number)
-            return
         localised = addresses.localise(plain_slashes(raw))
         document = parse(localised)
+        if document.get("resourceType") == "Bundle":
+            return receive_bundle(read_bundle(raw), name, number, addresses, classes, depth)
         if depth and document.get("resourceType") == "OperationOutcome":
-            return  # what a server says about a search, beside the records that were asked for
+            return ()  # what a server says about a search, beside the records that were asked for
         kind, fhir_id = identity(document)
         if kind in DIRECTORY_TYPES:
             addresses.directory.add(document)
     except Unreadable as unreadable:
-        yield Refused(name, number, unreadable.reason, unreadable.detail, raw)
+        # A Bundle with one bad entry is not a bad Bundle.
+        if b'"Bundle"' in raw and is_bundle(bundle := read_bundle(raw)):
+            return receive_bundle(bundle, name, number, addresses, classes, depth)
+        return (Refused(name, number, unreadable.reason, unreadable.detail, raw),)
     except (AttributeError, TypeError):
-        yield Refused(name, number, Reason.WRONG_SHAPE, "an element has not the shape that FHIR R4 gives it", raw)
-    else:
-        text = compact(localised, document) if b"\n" in localised else localised
-        yield Arrived(name, number, text, document, kind, fhir_id, classes, addresses)
+        detail = "an element has not the shape that FHIR R4 gives it"
+        return (Refused(name, number, Reason.WRONG_SHAPE, detail, raw),)
+    text = compact(localised, document) if b"\n" in localised else localised
+    return (Arrived(name, number, text, document, kind, fhir_id, classes, addresses),)
+
+
+def receive_bundle(
+    bundle: Bundle, name: str, number: int, addresses: Addresses, classes: frozenset[str], depth: int
+) -> Iterable[Outcome]:
+    if depth == MAX_BUNDLES:
+        detail = f"more than {MAX_BUNDLES} Bundles inside of each other"
+        return (Refused(name, number, Reason.TOO_DEEP, detail, bundle.text[:]),)
+    return expand(bundle, name, addresses, classes, depth + 1, first_number=number)
 
 
 ESCAPED = re.compile(rb"\\(.)", re.DOTALL)

@@ -256,13 +256,13 @@ class Late:
         awaited = {one for taken in batch.taken.values() for one in taken.awaits}
         found = self.find(awaited) if awaited else set()
         for taken in list(batch.taken.values()):
-            if not found.isdisjoint(taken.awaits) and (again := self.again(taken.row.type, taken.row.raw)):
+            if not found.isdisjoint(taken.awaits) and (again := self.again(taken.type, taken.raw)):
                 batch.replace(again)
         return batch
 
-    def again(self, kind: str, raw: str) -> Taken | None:
+    def again(self, kind: str, raw: bytes) -> Taken | None:
         """Take a resource apart that was taken before; None when newer rules would refuse it: it stays as it is."""
-        (outcome,) = receive(raw.encode(), kind, 0, self.reading.addresses)
+        (outcome,) = receive(raw, kind, 0, self.reading.addresses)
         try:
             return self.reading.extraction.take(outcome) if isinstance(outcome, Arrived) else None
         except Unreadable:
@@ -279,7 +279,7 @@ class Late:
             batch = Batch(refresh=True)
             rows = Resource.objects.using(self.using).filter(pk__in=waiting[start : start + 1_000])
             for kind, raw in rows.values_list("type", "raw"):
-                if again := self.again(kind, raw):
+                if again := self.again(kind, raw.encode()):
                     batch.add(again)
             self.store.write(batch)
 

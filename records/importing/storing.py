@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 
 from records import caseloads, consents, links
 from records.ids import texts_of_ids
-from records.importing.extraction import Row, Taken, as_array
+from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
 from records.models import (
     AlsoAbout,
@@ -36,13 +36,14 @@ from records.models import (
 )
 from records.settling import settle, unsettle
 
-COLUMNS = (*Row._fields, "classes", "settled", "known", "refresh")
+COLUMNS = (*LINE, "patient_id", "classes", "settled", "known", "refresh")
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    id uuid, type varchar, fhir_id varchar, patient_id uuid, section varchar, code varchar, label varchar,
+    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar,
     time timestamptz, status varchar, encounter_id uuid, own_classes varchar[], holds uuid[], version_id varchar,
-    last_updated timestamptz, digest bytea, raw text, classes varchar[], settled boolean, known boolean, refresh boolean
+    last_updated timestamptz, digest bytea, raw text, patient_id uuid, classes varchar[], settled boolean,
+    known boolean, refresh boolean
 ) ON COMMIT DELETE ROWS
 """
 
@@ -84,6 +85,10 @@ FROM incoming i WHERE i.known AND o.id = i.id
 """
 
 
+CHUNK = 500
+"""How many rows are joined to one message of COPY."""
+
+
 class Known(NamedTuple):
     """What is stored of a resource already."""
 
@@ -109,11 +114,11 @@ class Batch:
 
     def add(self, taken: Taken) -> bool:
         """Whether there was room: not for another version of a resource that is in already."""
-        known = self.taken.get(taken.row.id)
+        known = self.taken.get(taken.id)
         if known is None:
-            self.taken[taken.row.id] = taken
-            self.size += len(taken.row.raw)
-        elif known.row.digest == taken.row.digest:
+            self.taken[taken.id] = taken
+            self.size += len(taken.raw)
+        elif known.digest == taken.digest:
             self.repeated += 1
         else:
             return False
@@ -121,7 +126,7 @@ class Batch:
 
     def replace(self, taken: Taken) -> None:
         """Put the same resource, read with other eyes, in the place of the one that is in."""
-        self.taken[taken.row.id] = taken
+        self.taken[taken.id] = taken
 
     def refuse(self, refused: Refused) -> None:
         self.refused.append(refused)
@@ -147,7 +152,7 @@ def only_import_of(source: Source, *, using: str) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
-@dataclass
+@dataclass(slots=True)
 class Ready:
     """A resource with what the database said about it: which of the patients it names are here."""
 
@@ -155,16 +160,21 @@ class Ready:
     patient_id: str | None
     others: list[str]
     awaits: frozenset[str]
-    classes: set[str]
+    classes: str
     settled: bool
+    known: bool
 
     @property
-    def row(self) -> Row:
-        return self.taken.row
+    def id(self) -> str:
+        return self.taken.id
 
-    def values(self, *, known: bool, refresh: bool) -> tuple[Any, ...]:
-        row = self.row if self.patient_id == self.row.patient_id else self.row._replace(patient_id=self.patient_id)
-        return (*row, as_array(self.classes), self.settled, known, refresh)
+    def line(self, *, refresh: bool) -> bytes:
+        """The row of COLUMNS, as COPY reads it."""
+        facts = (self.patient_id or NULL, self.classes, TRUTH[self.settled], TRUTH[self.known], TRUTH[refresh])
+        return self.taken.line + "\t{}\t{}\t{}\t{}\t{}\n".format(*facts).encode()
+
+
+TRUTH = ("f", "t")
 
 
 class Store:
@@ -190,15 +200,15 @@ class Store:
             fresh = [taken for taken in batch.taken.values() if self.is_fresh(taken, known, batch)]
             self.write_patients([taken for taken in fresh if taken.patient])
             ready = self.meet_patients(fresh, known)
-            changed = self.write_resources(ready, known, refresh=batch.refresh)
-            self.write_patients_named(ready, known)
-            self.settle(ready, known)
-            self.write_links([one for one in ready if one.taken.patient], known)
+            changed = self.write_resources(ready, refresh=batch.refresh)
+            self.write_patients_named(ready)
+            self.settle(ready)
+            self.write_links([one for one in ready if one.taken.patient])
             self.write_opt_outs([one for one in ready if one.taken.consent is not None])
             self.delete(batch.deleted)
             self.reject(batch.refused)
             if not batch.refresh:
-                self.count(batch, created=sum(one.row.id not in known for one in ready), changed=changed)
+                self.count(batch, created=sum(not one.known for one in ready), changed=changed)
 
     def do_not_wait_for_the_disk(self) -> None:
         """A power cut may cost the last batches, which the next run brings again. The import's end is waited for."""
@@ -214,12 +224,12 @@ class Store:
 
     def is_fresh(self, taken: Taken, known: dict[str, Known], batch: Batch) -> bool:
         """Whether this resource has anything to write: it is new, changed, back again, or looked at anew."""
-        was = known.get(taken.row.id)
+        was = known.get(taken.id)
         if was is None or batch.refresh:
             return True
-        if was.digest == taken.row.digest:
+        if was.digest == taken.digest:
             return False
-        if is_older(taken.row, was):
+        if is_older(taken, was):
             batch.older += 1
             return False
         return True
@@ -234,8 +244,8 @@ class Store:
             unique_fields=["id"],
             update_fields=PATIENT_COLUMNS,
         )
-        ids = [taken.row.id for taken in patients]
-        pairs = {(taken.row.id, token) for taken in patients for token in taken.tokens}
+        ids = [taken.id for taken in patients]
+        pairs = {(taken.id, token) for taken in patients for token in taken.tokens}
         rows = PatientToken.objects.using(self.using)
         theirs = rows.filter(patient_id__in=ids).values_list("patient_id", "token")
         standing = {(str(patient_id), token) for patient_id, token in theirs}
@@ -245,29 +255,35 @@ class Store:
 
     def meet_patients(self, fresh: list[Taken], known: dict[str, Known]) -> list[Ready]:
         """Find out which of the patients that these resources name are here, and what labels they have."""
-        ids = {taken.row.patient_id for taken in fresh if taken.row.patient_id}
-        ids |= {self.id_of(target) for taken in fresh for target in taken.further()}
+        ids = {taken.patient_id for taken in fresh if taken.patient_id}
+        ids |= {self.id_of(target) for taken in fresh if taken.others or taken.links for target in taken.further()}
         here = Patient.objects.using(self.using).filter(pk__in=ids)
-        classes = {str(id): labels for id, labels in here.values_list("pk", "classes")}
-        return [self.meet(taken, classes, taken.row.id in known) for taken in fresh]
+        classes = {str(id): as_array(labels) for id, labels in here.values_list("pk", "classes")}
+        return [self.meet(taken, classes, taken.id in known) for taken in fresh]
 
-    def meet(self, taken: Taken, classes: dict[str, list[str]], known: bool) -> Ready:
-        missing = {target for target in taken.further() if self.id_of(target) not in classes}
-        patient_id = taken.row.patient_id
+    def meet(self, taken: Taken, classes: dict[str, str], known: bool) -> Ready:
+        patient_id, own = taken.patient_id, taken.own_classes
+        missing: set[str] = set()
+        if taken.others or taken.links:
+            missing = {target for target in taken.further() if self.id_of(target) not in classes}
         if taken.about and patient_id not in classes:
             missing.add(taken.about)
             patient_id = None
-        awaits = taken.awaits | missing
-        settled = not known and taken.row.holds == "{}"
-        labels = {*from_array(taken.row.own_classes), *(classes[patient_id] if patient_id else ())}
-        if not settled or (taken.patient is None and any(one.startswith("Patient") for one in awaits)):
-            labels.add(SensitiveClass.UNKNOWN)
-        others = [self.id_of(target) for target in taken.others - missing]
-        return Ready(taken, patient_id, others, awaits, labels, settled)
+        awaits = taken.awaits | missing if missing else taken.awaits
+        settled = not known and taken.holds == "{}"
+        unknown = not settled or (
+            bool(awaits) and taken.patient is None and any(one.startswith("Patient") for one in awaits)
+        )
+        of_patient = classes[patient_id] if patient_id else "{}"
+        if unknown or of_patient != "{}":
+            named = {*from_array(own), *from_array(of_patient)}
+            own = as_array(named | {SensitiveClass.UNKNOWN} if unknown else named)
+        others = [self.id_of(target) for target in taken.others - missing] if taken.others else []
+        return Ready(taken, patient_id, others, awaits, own, settled, known)
 
     # ------------------------------------------------------------ resources
 
-    def write_resources(self, ready: list[Ready], known: dict[str, Known], *, refresh: bool) -> int:
+    def write_resources(self, ready: list[Ready], *, refresh: bool) -> int:
         """Return how many have a new version; others were new, or read with other eyes only."""
         if not ready:
             return 0
@@ -275,52 +291,51 @@ class Store:
         parameters = {"source": self.source.pk, "facility": self.source.facility_id}
         with self.cursor() as cursor:
             with cursor.copy(f"COPY incoming ({', '.join(COLUMNS)}) FROM STDIN") as copy:
-                for one in ready:
-                    copy.write_row(one.values(known=one.row.id in known, refresh=refresh))
-            if any(one.row.id in known for one in ready):
+                for start in range(0, len(ready), CHUNK):
+                    copy.write(b"".join([one.line(refresh=refresh) for one in ready[start : start + CHUNK]]))
+            if any(one.known for one in ready):
                 cursor.execute(KEEP_VERSIONS)
                 changed = cursor.rowcount
                 cursor.execute(UPDATE, parameters)
             cursor.execute(INSERT, parameters)
-            cursor.execute("TRUNCATE incoming")
         return changed
 
-    def write_patients_named(self, ready: list[Ready], known: dict[str, Known]) -> None:
+    def write_patients_named(self, ready: list[Ready]) -> None:
         """Further patients whom resources are about, and what is not here yet."""
-        ids = [one.row.id for one in ready if one.row.id in known]
-        for model in (AlsoAbout, Awaited):
-            if ids:
+        if ids := [one.id for one in ready if one.known]:
+            for model in (AlsoAbout, Awaited):
                 model.objects.using(self.using).filter(resource_id__in=ids).delete()
+        naming = [one for one in ready if one.others or one.awaits]
         AlsoAbout.objects.using(self.using).bulk_create(
-            [AlsoAbout(resource_id=one.row.id, patient_id=other) for one in ready for other in one.others]
+            [AlsoAbout(resource_id=one.id, patient_id=other) for one in naming for other in one.others]
         )
         Awaited.objects.using(self.using).bulk_create(
-            [Awaited(resource_id=one.row.id, reference=reference) for one in ready for reference in one.awaits]
+            [Awaited(resource_id=one.id, reference=reference) for one in naming for reference in one.awaits]
         )
 
-    def settle(self, ready: list[Ready], known: dict[str, Known]) -> None:
+    def settle(self, ready: list[Ready]) -> None:
         """Labels of what is new or changed go up to all that holds it; what is complete can be seen."""
-        labelled = [one.row.id for one in ready if one.row.id in known or one.row.own_classes != "{}"]
+        labelled = [one.id for one in ready if one.known or one.taken.own_classes != "{}"]
         containers = unsettle(labelled, themselves=False, using=self.using)
-        incomplete = [one.row.id for one in ready if not one.settled]
+        incomplete = [one.id for one in ready if not one.settled]
         settle([*incomplete, *containers], final=False, using=self.using)
 
     # ------------------------------------------------------------ what follows from them
 
-    def write_links(self, patients: list[Ready], known: dict[str, Known]) -> None:
+    def write_links(self, patients: list[Ready]) -> None:
         for one in patients:
-            if one.taken.links or one.row.id in known:
+            if one.taken.links or one.known:
                 self.write_links_of(one)
-        links.unite([one.row.id for one in patients if one.row.id in known], using=self.using)
+        links.unite([one.id for one in patients if one.known], using=self.using)
 
     def write_links_of(self, one: Ready) -> None:
         """Make the links that rest on this Patient those that it says now."""
-        evidence = f"Patient/{one.row.fhir_id}"
+        evidence = f"Patient/{one.taken.fhir_id}"
         wanted = {}
         for kind, target in one.taken.links:
             other = self.id_of(target)
-            if target not in one.awaits and other != one.row.id:
-                pair = (other, one.row.id) if kind == "replaces" else (one.row.id, other)
+            if target not in one.awaits and other != one.id:
+                pair = (other, one.id) if kind == "replaces" else (one.id, other)
                 wanted[pair] = LINKS.get(kind, PatientLink.Kind.SEE_ALSO)
         standing = PatientLink.objects.using(self.using).filter(evidence=evidence, undone_at=None)
         for made in standing.filter(patient__source=self.source):
@@ -336,7 +351,7 @@ class Store:
         for one in ready:
             if one.patient_id and one.taken.consent is not None:
                 refusals = consents.refusals(one.taken.consent, partners)
-                consents.apply(UUID(one.patient_id), f"Consent/{one.row.fhir_id}", refusals, using=self.using)
+                consents.apply(UUID(one.patient_id), f"Consent/{one.taken.fhir_id}", refusals, using=self.using)
         self.unite_linked({UUID(one.patient_id) for one in ready if one.patient_id})
 
     def unite_linked(self, patient_ids: set[UUID]) -> None:
@@ -389,14 +404,10 @@ LINKS = {"replaced-by": PatientLink.Kind.REPLACED_BY, "replaces": PatientLink.Ki
 NUMBER = re.compile(r"\d{1,18}")
 
 
-def is_older(row: Row, was: Known) -> bool:
+def is_older(taken: Taken, was: Known) -> bool:
     """Whether what arrives is of an earlier time than what is there: by lastUpdated, else by a counting versionId."""
-    if row.last_updated and was.last_updated and row.last_updated != was.last_updated:
-        return row.last_updated < was.last_updated
-    if NUMBER.fullmatch(row.version_id) and NUMBER.fullmatch(was.version_id):
-        return int(row.version_id) < int(was.version_id)
+    if taken.last_updated and was.last_updated and taken.last_updated != was.last_updated:
+        return taken.last_updated < was.last_updated
+    if NUMBER.fullmatch(taken.version_id) and NUMBER.fullmatch(was.version_id):
+        return int(taken.version_id) < int(was.version_id)
     return False
-
-
-def from_array(array: str) -> list[str]:
-    return array[1:-1].split(",") if array != "{}" else []

@@ -244,3 +244,27 @@ def test_patients_may_lack_nearly_everything(feed):
     found = feed.patient("p9")
     assert (found.family, found.birth_date, found.gender, found.active) == ("", "", Patient.Gender.UNKNOWN, True)
     assert len(feed.patient("p8").family) == 200
+
+
+SHAPES = {
+    "a list where one is meant": observation(code=[{"text": "x"}]),
+    "one where a list is meant": observation(category={"text": "x"}),
+    "a number where a text is meant": observation(status=7),
+    "a text where a truth value is meant": patient(active="yes"),
+    "texts where objects are meant": observation(note=["x"]),
+    "a narrative without a text": patient(text={"status": "generated"}),
+    "a question without its number": {"resourceType": "Questionnaire", "id": "q", "item": [{"text": "x"}]},
+}
+
+
+@pytest.mark.parametrize("resource", SHAPES.values(), ids=SHAPES.keys())
+def test_what_is_built_otherwise_than_fhir_says_is_refused(feed, resource):
+    result = feed.send(patient("p9"), resource)
+    assert counts(result) == (1, 0, 0, 0, 1)
+    assert Rejection.objects.using(WORKER).get().reason == Reason.WRONG_SHAPE
+
+
+def test_what_fhir_does_not_name_is_let_through_and_kept(feed):
+    odd = observation(_status={"extension": []}, vendorThing=[1, {"x": 2}], interpretation=None, subject={})
+    assert counts(feed.send(odd)) == (1, 0, 0, 0, 0)
+    assert "vendorThing" in feed.resource("Observation/o1").raw

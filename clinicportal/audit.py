@@ -60,6 +60,15 @@ class Type(models.TextChoices):
 
     AUDIT_READ = "audit-read"
     IMPORTED = "imported"
+    FEED_STOPPED = "feed-stopped"
+    FEED_RESUME_ASKED = "feed-resume-asked"
+    FEED_RESUMED = "feed-resumed"
+    FEED_UPLOADED = "feed-uploaded"
+    FEED_CHANGED = "feed-changed"
+    REJECTIONS_EXPORTED = "rejections-exported"
+    MOVE_CLOSED = "move-closed"
+    RELABELLED = "relabelled"
+    LABEL_REQUESTED = "label-requested"
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Environment(BaseSettings):
     clinicportal_mode: Literal["development", "production"] = "development"
     clinicportal_process: Literal["web", "worker", "owner", "auditor"] = "web"
     clinicportal_data_dir: Path = BASE_DIR / ".data"
+    clinicportal_feeds_dir: str = ""
     clinicportal_base_url: str = ""
     clinicportal_secret_key: str = ""
     clinicportal_secret_key_fallbacks: str = ""
@@ -131,6 +132,8 @@ ALLOWED_HOSTS = [urlsplit(BASE_URL).hostname or ""]
 if not PRODUCTION:
     ALLOWED_HOSTS += ["127.0.0.1", "localhost", "portal.localhost"]
 DATA_DIR = env.clinicportal_data_dir.resolve()
+# Where feeds leave their files, a folder for each source: the worker reads and moves them, web adds uploads.
+FEEDS_DIR = Path(env.clinicportal_feeds_dir or DATA_DIR / "feeds")
 
 # ---------------------------------------------------------------- database
 

@@ -63,6 +63,7 @@ CLINICAL_TABLES = (
     "records_awaited",
     "records_resourceversion",
     "records_rejection",
+    "records_requestedlabel",
 )
 _clinical = re.compile(rf'(?:FROM|JOIN|INTO|UPDATE)\s+"?(?:{"|".join(CLINICAL_TABLES)})\b', re.IGNORECASE)
 

@@ -26,6 +26,9 @@ class RecordsConfig(AppConfig):
         "records_alsoabout": (READ, FULL, NOTHING),
         "records_awaited": (NOTHING, FULL, NOTHING),
         "records_resourceversion": (READ, FULL, NOTHING),
+        "records_feedstop": (WRITE, WRITE, NOTHING),
+        "records_move": (WRITE, WRITE, NOTHING),
+        "records_requestedlabel": (NOTHING, FULL, NOTHING),
         "records_import": (READ, WRITE, NOTHING),
         "records_rejection": (NOTHING, FULL, NOTHING),
     }

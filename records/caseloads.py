@@ -176,6 +176,8 @@ def naming(source: Source, kind: str, partners: dict[str, UUID], *, using: str) 
             SELECT patient_id, fhir_id, raw, coalesce(last_updated, received_at) FROM records_resource
             WHERE source_id = %s AND type = %s AND tombstoned_at IS NULL AND patient_id IS NOT NULL
               AND raw LIKE ANY (%s)
+              AND NOT EXISTS (SELECT 1 FROM records_feedstop f WHERE f.source_id = records_resource.source_id
+                              AND f.resumed_at IS NULL AND f.hidden_since <= records_resource.received_at)
             """,
             [source.pk, kind, patterns],
         )
@@ -274,6 +276,8 @@ def by_latest_visit(source: Source, *, using: str) -> Iterator[Tie]:
             """
             SELECT DISTINCT ON (patient_id) patient_id, fhir_id, raw, time FROM records_resource
             WHERE source_id = %s AND type = 'Encounter' AND tombstoned_at IS NULL AND patient_id IS NOT NULL
+              AND NOT EXISTS (SELECT 1 FROM records_feedstop f WHERE f.source_id = records_resource.source_id
+                              AND f.resumed_at IS NULL AND f.hidden_since <= records_resource.received_at)
             ORDER BY patient_id, code = ANY (%s) DESC, time DESC NULLS LAST, id
             """,
             [source.pk, WELLNESS],

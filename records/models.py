@@ -104,9 +104,56 @@ class Source(models.Model):
     # The demo set's visits are years old: its patients are registered with the organisation of the latest visit.
     registers_by_latest_visit = models.BooleanField(default=False)
     imported_up_to = models.DateTimeField(null=True)
+    # How old its newest data may be before guests and operators read that it is late; None: nobody expects it.
+    expected_within = models.DurationField(null=True)
+    # What every record of it carries: the whole feed of a substance use programme, for example.
+    classes = classes_field()
 
     def __str__(self) -> str:
         return self.name
+
+
+class FeedStopQuerySet(models.QuerySet):
+    def open(self) -> Self:
+        return self.filter(resumed_at=None)
+
+    def hiding(self, *, source: str, received_at: str) -> Self:
+        """Stops in force that hide a row of the outer query, by its field paths."""
+        return self.open().filter(source=OuterRef(source), hidden_since__lte=OuterRef(received_at))
+
+
+class FeedStop(models.Model):
+    """A feed was stopped: what it brought since `hidden_since` is hidden from everybody until two people resume it."""
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="stops")
+    hidden_since = models.DateTimeField()
+    reason = models.TextField()
+    stopped_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    stopped_at = models.DateTimeField(db_default=Now())
+    # The patients whose records it brought since then, worked out by the worker; None: not yet.
+    patients = ArrayField(models.UUIDField(), null=True)
+    resume_asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    resume_asked_at = models.DateTimeField(null=True)
+    resume_note = models.TextField(blank=True)
+    resumed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    resumed_at = models.DateTimeField(null=True)
+    # Whether the caseloads are worked out since it was stopped, and since it was resumed.
+    settled_at = models.DateTimeField(null=True)
+
+    objects = FeedStopQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source"], condition=Q(resumed_at=None), name="feed_stopped_once"),
+            models.CheckConstraint(
+                condition=Q(resumed_at=None)
+                | (Q(resume_asked_by__isnull=False, resumed_by__isnull=False) & ~Q(resumed_by=F("resume_asked_by"))),
+                name="feed_resumed_by_two",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"stop {self.pk} of {self.source_id}"
 
 
 # ---------------------------------------------------------------- who is outside, and what they may be given
@@ -214,6 +261,7 @@ class PatientQuerySet(models.QuerySet):
                 )
             ),
             ~Exists(OptOut.objects.against(user, patient="pk")),
+            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
         )
 
 
@@ -244,6 +292,7 @@ class Patient(models.Model):
     mrn = models.CharField(max_length=64, blank=True)
     classes = classes_field()
     replaced_by = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="replaces")
+    received_at = models.DateTimeField(db_default=Now())  # what the columns say
 
     objects = PatientQuerySet.as_manager()
 
@@ -366,6 +415,7 @@ class Membership(models.Model):
         REFERRAL = "referral", _("Referral")
         ENCOUNTER = "encounter", _("Encounter")
         CARE_TEAM = "care_team", _("Care team")
+        APPOINTMENT = "appointment", _("Appointment")
         LIST = "list", _("List")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -533,6 +583,7 @@ class ResourceQuerySet(models.QuerySet):
             Exists(grants.exclude(Exists(uncovered))),
             ~Exists(OptOut.objects.against(user, patient="patient")),
             ~Exists(others_opted_out),
+            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
             tombstoned_at=None,
         )
 
@@ -560,7 +611,10 @@ class Resource(models.Model):
     status = models.CharField(max_length=40, blank=True)
     encounter_id = models.UUIDField(null=True)
     classes = classes_field()  # all that a grant must allow: its own, its patient's, those of what it holds
-    own_classes = classes_field()  # by the labels in its text
+    own_classes = classes_field()  # by the labels in its text, by rules, by its source and at the patient's request
+    # Which of those set each of them, and under which version of the rules: "rules 1: hiv" (records/labels.py).
+    labelled_by = ArrayField(models.CharField(max_length=80), default=list, blank=True)
+    rules = models.PositiveSmallIntegerField(default=0)  # the version that judged it
     holds = ArrayField(models.UUIDField(), default=list, blank=True)  # resources whose content it may repeat
     settled = models.BooleanField(default=True)  # False: `classes` is not complete yet and has UNKNOWN, which hides
     number = models.PositiveIntegerField(default=1)
@@ -620,6 +674,43 @@ class Awaited(models.Model):
         return f"awaited by {self.resource_id}"
 
 
+class RequestedLabel(models.Model):
+    """What a patient asks us to hold back: their whole record, a section of it, or one resource."""
+
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="requested_labels")
+    section = models.CharField(max_length=20, choices=Section.choices, blank=True)
+    resource = models.ForeignKey(Resource, null=True, on_delete=models.CASCADE, related_name="+")
+    sensitive_class = models.CharField(max_length=20, choices=SensitiveClass.choices, default=SensitiveClass.OTHER)
+    evidence = models.CharField(max_length=200)  # the form, the letter
+    asked_at = models.DateTimeField(db_default=Now())
+    withdrawn_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"label asked for by {self.patient_id}"
+
+
+class Move(models.Model):
+    """A corrected resource went from one patient to another: whoever saw it under the first saw a stranger's record.
+
+    Ids only, so that it can be read without seeing anybody's record.
+    """
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="moves")
+    resource_id = models.UUIDField()
+    type = models.CharField(max_length=40)
+    section = models.CharField(max_length=20, blank=True)
+    from_patient = models.UUIDField()
+    to_patient = models.UUIDField(null=True)  # None: to somebody who is not here yet, or to nobody
+    shown_from = models.DateTimeField()  # since when it stood under the first
+    moved_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    note = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"move of {self.resource_id}"
+
+
 class ResourceVersion(models.Model):
     """An earlier version of a resource, kept when a newer one arrived."""
 
@@ -656,6 +747,14 @@ class Import(models.Model):
     unchanged = models.PositiveIntegerField(default=0)
     older = models.PositiveIntegerField(default=0)
     rejected = models.PositiveIntegerField(default=0)
+    tombstoned = models.PositiveIntegerField(default=0)
+    files = models.PositiveIntegerField(default=0)
+    fraction = models.FloatField(default=0)  # how far it is, of the bytes of its files
+    snapshot = models.BooleanField(default=False)  # whether its files are all that the source holds
+    failed = models.CharField(max_length=200, blank=True)  # what ended it before its end: a kind of error, no values
+
+    class Meta:
+        indexes = [models.Index(fields=["source", "-started_at"], name="import_by_source")]
 
     def __str__(self) -> str:
         return f"import {self.pk}"
@@ -670,7 +769,13 @@ class Rejection(models.Model):
     reason = models.CharField(max_length=40)
     detail = models.CharField(max_length=300)  # what is wrong, without values of the record
     raw = models.BinaryField()
+    whole = models.BooleanField(default=True)  # False: too large, only its start is kept
     rejected_at = models.DateTimeField(db_default=Now())
+    mended_at = models.DateTimeField(null=True)
+    mended_by = models.ForeignKey(Import, null=True, on_delete=models.PROTECT, related_name="mended")
+
+    class Meta:
+        indexes = [models.Index(fields=["imported"], condition=Q(mended_at=None), name="rejection_open")]
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.reason}"

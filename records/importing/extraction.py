@@ -13,17 +13,20 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.utils import timezone
+
 from records import labels, tokens
 from records.ids import texts_of_ids
 from records.importing import shapes
 from records.importing.parsing import Reason, Unreadable
 from records.importing.reading import Arrived
 from records.importing.references import Addresses, by_token, conditional, in_text
-from records.models import Patient
+from records.label_rules import classes_by_code, rules
+from records.models import Patient, Source
 from records.sections import section_of
 from records.times import start_of
 
-RULES = b"1"
+RULES = b"2"
 """Part of every digest. Raise it when this module, sections.py or labels.py read the same text differently:
 the next import of the same files then brings the columns up to date."""
 
@@ -89,10 +92,12 @@ class Taken:
     id: str
     type: str
     fhir_id: str
+    section: str | None
     patient_id: str | None
-    own_classes: str
-    """As PostgreSQL writes an array, like `holds`: both are empty for nearly all, and compared more than read."""
+    labelled_by: frozenset[str]
+    """What sets each of its own labels (records/labels.py)."""
     holds: str
+    """As PostgreSQL writes an array: it is empty for nearly all, and compared more than read."""
     version_id: str
     last_updated: datetime | None
     digest: bytes
@@ -117,18 +122,21 @@ class Taken:
 
 
 LINE = (
-    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "encounter_id", "own_classes", "holds",
-    "version_id", "last_updated", "digest", "raw",
+    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "encounter_id", "holds", "version_id",
+    "last_updated", "rules", "digest", "raw",
 )  # fmt: skip
 
 
 class Extraction:
     """Takes resources of one source apart."""
 
-    def __init__(self, source_id: UUID, mrn_system: str) -> None:
-        self.source_id, self.mrn_system = source_id, mrn_system
-        self.id_of = texts_of_ids(source_id)
-        self.unlabelled = hashlib.sha256(RULES + b"||")
+    def __init__(self, source: Source) -> None:
+        self.source_id, self.mrn_system = source.pk, source.mrn_system
+        self.of_source = frozenset(source.classes)
+        self.id_of = texts_of_ids(source.pk)
+        self.version = str(rules().version)
+        self.rules = b"%s|%s|%s" % (RULES, self.version.encode(), ",".join(sorted(self.of_source)).encode())
+        self.unlabelled = hashlib.sha256(self.rules + b"||")
 
     def take(self, arrived: Arrived) -> Taken:
         """Raises Unreadable when an element has not the shape that FHIR R4 gives it."""
@@ -145,7 +153,10 @@ class Extraction:
         section = section_of(resource)
         # The url of an inline label may hide behind an escape.
         inline = b"sec-label" in raw or (b"\\" in raw and b"\\u" in raw)
-        classes = as_array(labels.own_classes(resource, inline=inline) | arrived.classes)
+        labelled_by = labels.set_by(
+            text=labels.own_classes(resource, inline=inline), bundle=arrived.classes, source=self.of_source,
+            code=classes_by_code(resource), version=self.version,
+        )  # fmt: skip
         about, awaits = about_of(resource, arrived, shape)
         others: frozenset[str] = frozenset()
         if names_others(arrived, about):
@@ -171,15 +182,15 @@ class Extraction:
             moment(first_time(resource, shape.time)),
             escaped(status_of(resource, shape.status)[:40]),
             self.encounter_of(resource, arrived) or NULL,
-            classes,
             holds,
             escaped(version_id),
             moment(last_updated),
+            self.version,
             f"\\\\x{digest.hex()}\t",
         ))  # fmt: skip
         taken = Taken(
-            id, kind, arrived.fhir_id, self.id_of(about) if about else None, classes, holds, version_id, last_updated,
-            digest, raw, columns.encode() + escaped_bytes(raw), about=about, others=others, awaits=awaits,
+            id, kind, arrived.fhir_id, section, self.id_of(about) if about else None, labelled_by, holds, version_id,
+            last_updated, digest, raw, columns.encode() + escaped_bytes(raw), about=about, others=others, awaits=awaits,
         )  # fmt: skip
         if arrived.type == "Patient":
             taken.patient = patient_columns(resource, taken, self.source_id, self.mrn_system)
@@ -192,7 +203,7 @@ class Extraction:
     def digest_of(self, raw: bytes, outer: Iterable[str]) -> bytes:
         """Of the text and of all else that decides the columns: the rules, and labels on the Bundle around it."""
         if outer:
-            digest = hashlib.sha256(b"%s|%s|" % (RULES, ",".join(sorted(outer)).encode()))
+            digest = hashlib.sha256(b"%s|%s|" % (self.rules, ",".join(sorted(outer)).encode()))
         else:
             digest = self.unlabelled.copy()
         digest.update(raw)
@@ -475,7 +486,7 @@ def patient_columns(resource: dict[str, Any], taken: Taken, source_id: UUID, mrn
         id=taken.id,
         source_id=source_id,
         fhir_id=taken.fhir_id,
-        classes=from_array(taken.own_classes),
+        classes=labels.named(taken.labelled_by),
         active=resource.get("active") is not False,
         family=family[:200],
         given=given[:200],
@@ -486,6 +497,7 @@ def patient_columns(resource: dict[str, Any], taken: Taken, source_id: UUID, mrn
         deceased=bool(died) or resource.get("deceasedBoolean") is True,
         deceased_date=date_of(text(died)[:10]),
         mrn=mrn_of(resource, mrn_system)[:64],
+        received_at=timezone.now(),
     )
 
 

@@ -9,6 +9,7 @@ from clinicportal.models import Terms, TermsAcceptance, User
 from clinicportal.viewing import CLINICAL_TABLES, NoViewer, viewing
 from records.models import (
     AlsoAbout,
+    FeedStop,
     Grant,
     Membership,
     OptOut,
@@ -94,6 +95,18 @@ def two_agreements_that_only_together_allow_it(c) -> None:
 
 def the_patient_needs_a_class(c) -> None:
     save(c.patient, classes=["mental_health"])
+
+
+def stop_feed(c, since: float, *, source=None, **fields) -> FeedStop:
+    stopped = {"reason": "wrong patients", "stopped_by": make.make_user("Operator", staff_roles=["operator"])}
+    return FeedStop.objects.using(WORKER).create(
+        source=source or c.source, hidden_since=make.days(since), **{**stopped, **fields}
+    )
+
+
+def stop_and_resume_feed(c) -> None:
+    two = [make.make_user(name, staff_roles=["operator"]) for name in ("One", "Two")]
+    stop_feed(c, -1, resume_asked_by=two[0], resumed_by=two[1], resumed_at=make.days(0))
 
 
 NOTHING, BOTH, PATIENT_ONLY, RESOURCE_ONLY = (False, False), (True, True), (True, False), (False, True)
@@ -185,6 +198,18 @@ CASES = {
     ),
     "also about a stranger": (about_a_stranger, PATIENT_ONLY),
     "also about one who opted out": (about_another_who_opted_out, PATIENT_ONLY),
+    "feed stopped, all came since": (lambda c: stop_feed(c, -1), NOTHING),
+    "feed stopped, all came before": (lambda c: stop_feed(c, 1), BOTH),
+    "feed stopped, the resource came since": (
+        lambda c: (save(c.patient, received_at=make.days(-2)), stop_feed(c, -1)),
+        PATIENT_ONLY,
+    ),
+    "feed stopped, the patient came since": (
+        lambda c: (save(c.resource, received_at=make.days(-2)), stop_feed(c, -1)),
+        RESOURCE_ONLY,
+    ),
+    "another feed stopped": (lambda c: stop_feed(c, -1, source=make.make_source(c.source.facility, "north")), BOTH),
+    "feed resumed": (stop_and_resume_feed, BOTH),
     "tombstoned": (lambda c: save(c.resource, tombstoned_at=make.days(0)), PATIENT_ONLY),
 }
 

@@ -1,0 +1,57 @@
+"""Celery entry points of the records: files in a folder and rows are the work, a message is only a nudge."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import structlog
+from celery import shared_task
+
+from records import feeds
+from records.importing import drops
+from records.importing.storing import AlreadyRunning, Stopped
+from records.models import Source
+
+log = structlog.get_logger(__name__)
+
+LONGEST_IMPORT_SECONDS = 12 * 3600
+EXPIRES_SECONDS = 60
+
+
+@shared_task(ignore_result=True)
+def sweep() -> None:
+    """Ring for every feed with something in its folder, and for stops that are not settled."""
+    for source in Source.objects.all():
+        if drops.has_work(source) and not feeds.is_stopped(source) and not drops.is_pausing(source):
+            nudge(import_feed, str(source.pk))
+    feeds.settle()
+
+
+# Not acknowledged late: an import may take longer than the broker waits, and a killed one is found by its files.
+@shared_task(
+    ignore_result=True, acks_late=False, time_limit=LONGEST_IMPORT_SECONDS, soft_time_limit=LONGEST_IMPORT_SECONDS - 60
+)
+def import_feed(source_id: str) -> None:
+    """Import what has arrived from a source, unless somebody else is at it or it is stopped."""
+    source = Source.objects.select_related("facility").get(pk=uuid.UUID(source_id))
+    try:
+        runs = drops.take_what_arrived(source)
+    except (AlreadyRunning, Stopped) as reason:
+        log.info("feed not imported", source=source.name, because=type(reason).__name__)
+        return
+    for run in runs:
+        log.info("feed imported", source=source.name, run=str(run.pk), read=run.read, rejected=run.rejected)
+
+
+@shared_task(ignore_result=True)
+def settle_stops() -> None:
+    feeds.settle()
+
+
+def nudge(task: Any, *arguments: str) -> None:
+    """Ring for a task. Never raises: with the broker away the sweep comes round in time."""
+    try:
+        task.apply_async(arguments, expires=EXPIRES_SECONDS, retry=False)
+    except Exception as problem:  # kombu, redis and sockets each have their own
+        log.warning("no nudge", task=task.name, problem=type(problem).__name__)

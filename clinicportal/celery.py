@@ -31,6 +31,7 @@ app.conf.update(
     beat_schedule={
         "sweep": {"task": "partners.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
         "feeds": {"task": "records.tasks.sweep", "schedule": 20.0, "options": {"expires": 20}},
+        "caseloads": {"task": "records.tasks.refresh_caseloads", "schedule": 3600.0, "options": {"expires": 3600}},
         "purge-sessions": {"task": "clinicportal.tasks.purge_sessions", "schedule": 3600.0},
         "heartbeat": {"task": "clinicportal.tasks.heartbeat", "schedule": 15.0, "options": {"expires": 15}},
     },

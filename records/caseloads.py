@@ -10,6 +10,7 @@ nowhere else count as the partner. Each basis has a start, an end and a tail:
 | encounter | Encounter.serviceProvider, or hospitalization origin or destination; not cancelled | 90 days after the end of the stay |
 | care team | CareTeam.participant (member, onBehalfOf) or managingOrganization; from the period's start | 14 days after the team's, or that participant's, end |
 | referral | ServiceRequest.requester or performer is the partner; an order, not revoked | 180 days after authoredOn |
+| appointment | Appointment.participant.actor is the partner; booked or kept; from a day before | 14 days after its end |
 
 A completed referral keeps its tail: its results come then. Nothing ties a patient whom the source has deleted. Which
 of these fill a caseload is `Caseload.filled_by`. Lists kept by hand (`basis` list, or no evidence) are never touched. The demo set's visits are years old, so a source may instead register each patient with the
@@ -21,8 +22,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -39,12 +40,16 @@ PARTNER_SYSTEM = "urn:clinicportal:partner"
 AFTER_ENCOUNTER = timedelta(days=90)
 AFTER_CARE_TEAM = timedelta(days=14)
 AFTER_REFERRAL = timedelta(days=180)
+BEFORE_APPOINTMENT = timedelta(days=1)
+AFTER_APPOINTMENT = timedelta(days=14)
 
 NEVER_HAPPENED = {"cancelled", "entered-in-error"}
 STILL_THERE = {"in-progress", "arrived", "triaged", "onleave"}
 NO_ORDER = {"draft", "revoked", "entered-in-error", "unknown"}
 NO_INTENT = {"proposal", "plan", "option"}
 NO_TEAM = {"proposed", "entered-in-error"}
+TO_BE_KEPT = {"booked", "arrived", "checked-in", "fulfilled"}
+"""Not who only asked for a time, waits for one, cancelled, or did not come."""
 
 Basis = Membership.Basis
 
@@ -100,7 +105,8 @@ def partners_in(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, U
     found = {target: pk for target, document in organisations if (pk := by_key.get(key_of(document)))}
     if found:
         add_departments(found, organisations)
-        add_places(found, read(source, "Location", using=using))
+        add_places(found, read(source, "Location", using=using), "managingOrganization")
+        add_places(found, read(source, "HealthcareService", using=using), "providedBy")
         add_people(found, read(source, "PractitionerRole", using=using))
     return {**by_key, **found}
 
@@ -124,9 +130,9 @@ def add_departments(found: dict[str, UUID], organisations: list[tuple[str, dict[
         grown = bool(new)
 
 
-def add_places(found: dict[str, UUID], locations: list[tuple[str, dict[str, Any]]]) -> None:
-    for target, location in locations:
-        if (pk := found.get(referred(location.get("managingOrganization")))) is not None:
+def add_places(found: dict[str, UUID], places: list[tuple[str, dict[str, Any]]], run_by: str) -> None:
+    for target, place in places:
+        if (pk := found.get(referred(place.get(run_by)))) is not None:
             found[target] = pk
 
 
@@ -161,6 +167,7 @@ def ties_of(source: Source, partners: dict[str, UUID], *, using: str) -> Iterato
         "Encounter": encounters,
         "CareTeam": care_teams,
         "ServiceRequest": referrals,
+        "Appointment": appointments,
     }
     for kind, ties in readers.items():
         for found in naming(source, kind, partners, using=using):
@@ -248,6 +255,20 @@ def referrals(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
         yield Tie(found.patient_id, pk, Basis.REFERRAL, authored, authored + AFTER_REFERRAL, found.evidence)
 
 
+def appointments(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
+    """Tomorrow's clinic: who will be seen there can be prepared for, without anybody asking."""
+    appointment = found.document
+    starts_at = start_of(appointment.get("start"))
+    if starts_at is None or appointment.get("status") not in TO_BE_KEPT:
+        return
+    ends_at = (end_of(appointment.get("end")) or starts_at) + AFTER_APPOINTMENT
+    named = [one.get("actor") for one in appointment.get("participant") or () if one.get("status") != "declined"]
+    for pk in organisations_among(named, partners):
+        yield Tie(
+            found.patient_id, pk, Basis.APPOINTMENT, starts_at - BEFORE_APPOINTMENT, ends_at, found.evidence
+        )  # fmt: skip
+
+
 # ---------------------------------------------------------------- the demo set
 
 WELLNESS = [
@@ -315,14 +336,24 @@ def deleted_patients(source: Source, *, using: str) -> set[UUID | None]:
 def strongest(ties: Iterable[Tie]) -> dict[tuple[UUID, UUID, str], Tie]:
     """One tie in force, now or later, for each (organisation, patient, basis)."""
     now = timezone.now()
-    found: dict[tuple[UUID, UUID, str], Tie] = {}
+    several: dict[tuple[UUID, UUID, str], list[Tie]] = {}
     for tie in ties:
         key = (tie.organisation_id, tie.patient_id, tie.basis)
         if tie.ends_at and tie.ends_at <= now:
             continue
-        if key not in found or tie.strength() > found[key].strength():
-            found[key] = tie
-    return found
+        several.setdefault(key, []).append(tie)
+    return {key: joined(those) for key, those in several.items()}
+
+
+def joined(ties: list[Tie]) -> Tie:
+    """The strongest, until the end of those that begin before it is over: no gap between two visits."""
+    strongest = max(ties, key=Tie.strength)
+    for tie in sorted(ties, key=lambda one: one.starts_at or datetime.min.replace(tzinfo=UTC)):
+        if strongest.ends_at is None or (tie.starts_at and tie.starts_at > strongest.ends_at):
+            break
+        if tie.ends_at is None or tie.ends_at > strongest.ends_at:
+            strongest = replace(strongest, ends_at=tie.ends_at)
+    return strongest
 
 
 def write(source: Source, ties: dict[tuple[UUID, UUID, str], Tie], *, using: str) -> Changes:

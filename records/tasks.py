@@ -7,10 +7,11 @@ from typing import Any
 
 import structlog
 from celery import shared_task
+from django.db import DEFAULT_DB_ALIAS
 
-from records import feeds
+from records import caseloads, feeds
 from records.importing import drops
-from records.importing.storing import AlreadyRunning, Stopped
+from records.importing.storing import AlreadyRunning, Stopped, only_import_of
 from records.models import Source
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,17 @@ def import_feed(source_id: str) -> None:
         return
     for run in runs:
         log.info("feed imported", source=source.name, run=str(run.pk), read=run.read, rejected=run.rejected)
+
+
+@shared_task(ignore_result=True, time_limit=3600, soft_time_limit=3500)
+def refresh_caseloads() -> None:
+    """Let the next tie of a patient take over where one ran out. Each import does it as well."""
+    for source in Source.objects.all():
+        try:
+            with only_import_of(source, using=DEFAULT_DB_ALIAS):
+                caseloads.refresh(source)
+        except AlreadyRunning:
+            continue  # and does it at its end
 
 
 @shared_task(ignore_result=True)

@@ -160,6 +160,54 @@ def test_a_referral_counts_for_180_days_unless_it_is_revoked(send, who, fields, 
 # ---------------------------------------------------------------- who is a partner
 
 
+def appointment(id: str, starts: float, **fields):
+    start = f"{day(starts)}T09:00:00Z"
+    actors = [{"actor": ref("Patient/p1")}, {"actor": NORTHFIELD}]
+    return {
+        "resourceType": "Appointment",
+        "id": id,
+        "status": "booked",
+        "start": start,
+        "participant": actors,
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("starts", "fields", "counts"),
+    [
+        (0.9, {}, True),
+        (3, {}, False),
+        (-13, {"status": "fulfilled"}, True),
+        (-16, {"status": "fulfilled"}, False),
+        (0.9, {"status": "cancelled"}, False),
+        (0.9, {"status": "noshow"}, False),
+        (0.9, {"status": "proposed"}, False),
+        (0.9, {"participant": [{"actor": ref("Patient/p1")}]}, False),
+        (
+            0.9,
+            {"participant": [{"actor": ref("Patient/p1")}, {"actor": NORTHFIELD, "status": "declined"}]},
+            False,
+        ),
+    ],
+)
+def test_tomorrows_clinic_counts_from_a_day_before_until_14_days_after(send, starts, fields, counts):
+    found = send(appointment("a1", starts, **fields))
+    assert found == ({("p1", "appointment", "Appointment/a1")} if counts else set())
+
+
+def test_an_appointment_to_come_is_known_and_not_yet_in_force(send):
+    assert send(appointment("a1", 5)) == set()
+    assert timedelta(days=3) < only().starts_at - timezone.now() < timedelta(days=5)
+
+
+def test_between_two_visits_there_is_no_gap(send):
+    send(appointment("a1", 0), appointment("a2", 10), appointment("a3", 60))
+    membership = only()
+    assert membership.evidence == "Appointment/a1"
+    assert timedelta(days=23) < membership.ends_at - timezone.now() < timedelta(days=25)
+
+
 @pytest.mark.parametrize(
     ("target", "counts"),
     [

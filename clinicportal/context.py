@@ -26,6 +26,7 @@ NAVIGATION = [
     Entry(frozenset({"approver"}), "/approvals/", _("To decide")),
     Entry(frozenset({"approver", "operator"}), "/organisations/", _("Organisations")),
     Entry(frozenset({"operator"}), "/incidents/", _("To look at")),
+    Entry(frozenset({"operator", "privacy"}), "/feeds/", _("Feeds")),
     Entry(frozenset({"privacy"}), "/privacy/", _("Audit")),
     Entry(frozenset({"guest"}), "/patients/", _("My patients")),
     Entry(frozenset({"guest"}), "/look-up/", _("Look up a patient")),

@@ -15,6 +15,7 @@ urlpatterns = [
     path("accessibility/", views.notice, {"name": "accessibility"}, name="accessibility"),
     path("privacy/", privacy.trail, name="privacy"),
     path("patients/", include("records.urls")),
+    path("feeds/", include("records.feed_urls")),
     path("account/", account.account, name="account"),
     path("account/organisation/", account.choose_organisation, name="choose-organisation"),
     path("", include("partners.urls")),

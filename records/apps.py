@@ -30,5 +30,5 @@ class RecordsConfig(AppConfig):
         "records_move": (WRITE, WRITE, NOTHING),
         "records_requestedlabel": (NOTHING, FULL, NOTHING),
         "records_import": (READ, WRITE, NOTHING),
-        "records_rejection": (NOTHING, FULL, NOTHING),
+        "records_rejection": (READ, FULL, NOTHING),
     }

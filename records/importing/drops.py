@@ -10,8 +10,11 @@ for a while: writing under another name and renaming is best, and slow copies ar
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
+import uuid
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -56,6 +59,23 @@ def is_complete(path: Path, root: Path) -> bool:
 def left_over(source: Source) -> list[Path]:
     """Folders that imports have taken and not finished, the oldest first."""
     return sorted(path for path in folder(source).glob(".importing/*") if path.is_dir())
+
+
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def put(source: Source, name: str, chunks: Iterable[bytes]) -> Path:
+    """Write a file into the source's folder, under a name of its own that keeps what is harmless of `name`."""
+    root = folder(source)
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / f"upload-{uuid.uuid4().hex[:12]}-{UNSAFE.sub('-', name)[-80:].lstrip('.')}"
+    path = path.with_name(path.name + ".file") if path.name.lower().endswith(UNDER_WAY) else path
+    draft = path.with_name(f".{path.name}")
+    with draft.open("xb") as file:
+        draft.chmod(0o640)
+        for chunk in chunks:
+            file.write(chunk)
+    return draft.rename(path)
 
 
 def has_work(source: Source) -> bool:

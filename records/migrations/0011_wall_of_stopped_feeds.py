@@ -21,6 +21,14 @@ CREATE POLICY stopped_feeds ON {table} AS RESTRICTIVE FOR SELECT TO clinicportal
         WHERE f.source_id = {table}.source_id AND f.resumed_at IS NULL AND f.hidden_since <= {table}.received_at));
 """
 
+# Rejected lines belong to no patient yet, so no grant can show them; operators mend them.
+REJECTIONS = """
+CREATE POLICY operator_reads ON records_rejection FOR SELECT TO clinicportal_web USING (EXISTS (
+    SELECT 1 FROM clinicportal_user u
+    WHERE u.id = nullif(current_setting('clinicportal.viewer', true), '')::uuid
+      AND u.is_active AND 'operator' = ANY (u.staff_roles)));
+"""
+
 REQUESTS = """
 ALTER TABLE records_requestedlabel ENABLE ROW LEVEL SECURITY;
 ALTER TABLE records_requestedlabel FORCE ROW LEVEL SECURITY;
@@ -33,5 +41,11 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(sql, reverse_sql=migrations.RunSQL.noop)
-        for sql in (STOPS, POLICY.format(table="records_patient"), POLICY.format(table="records_resource"), REQUESTS)
+        for sql in (
+            STOPS,
+            POLICY.format(table="records_patient"),
+            POLICY.format(table="records_resource"),
+            REJECTIONS,
+            REQUESTS,
+        )
     ]

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import uuid
 
-import structlog
 from celery import shared_task
-from kombu.pools import producers
 
-from clinicportal.celery import app
+from clinicportal.doorbell import ring
 from partners import access_requests, entra, incidents, invitations, provisioning
 from partners.models import Step
-
-log = structlog.get_logger(__name__)
 
 SWEEP_AT_ONCE = 200
 EXPIRES_SECONDS = 30
 """A nudge older than this was overtaken by several sweeps."""
 NUDGE_WITHIN_SECONDS = 60
 """Waits up to this long are rung for; for longer ones the sweep comes round in time."""
-# Two attempts (the first may find a connection that a restarted broker has closed), without kombu's pauses: somebody
-# waits for a page.
-ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-IMPATIENT = {**ONCE_MORE, "socket_connect_timeout": 1, "socket_timeout": 1}
 
 
 @shared_task(acks_late=True, ignore_result=True)
@@ -47,16 +39,4 @@ def sweep() -> None:
 
 def nudge(job_id: uuid.UUID, *, after: float = 0.0) -> bool:
     """Ring for a job. Never raises: with the broker away the work waits in its row, and the sweep finds it."""
-    try:
-        with producers[app.connection_for_write(transport_options=IMPATIENT)].acquire(block=True) as producer:
-            run_job.apply_async(
-                (str(job_id),),
-                producer=producer,
-                countdown=after,
-                expires=after + EXPIRES_SECONDS,
-                retry_policy=ONCE_MORE,
-            )
-    except Exception as problem:  # kombu, redis and sockets each have their own
-        log.warning("no nudge", job=str(job_id), problem=type(problem).__name__)
-        return False
-    return True
+    return ring(run_job, str(job_id), expires=EXPIRES_SECONDS, after=after)

@@ -9,6 +9,7 @@ import structlog
 from celery import shared_task
 from django.db import DEFAULT_DB_ALIAS
 
+from clinicportal.doorbell import ring
 from records import caseloads, feeds
 from records.importing import drops
 from records.importing.storing import AlreadyRunning, Stopped, only_import_of
@@ -62,8 +63,4 @@ def settle_stops() -> None:
 
 
 def nudge(task: Any, *arguments: str) -> None:
-    """Ring for a task. Never raises: with the broker away the sweep comes round in time."""
-    try:
-        task.apply_async(arguments, expires=EXPIRES_SECONDS, retry=False)
-    except Exception as problem:  # kombu, redis and sockets each have their own
-        log.warning("no nudge", task=task.name, problem=type(problem).__name__)
+    ring(task, *arguments, expires=EXPIRES_SECONDS)

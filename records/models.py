@@ -595,15 +595,18 @@ class Resource(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
-    # No check in the database for these two: it was a third of an import's work there, each time for the same row,
-    # which the import's own row (with its check) keeps from going.
+    # No check in the database for these three: it was a third of an import's work there, each time for the same rows.
+    # The import's own row (with its check) keeps source and facility from going; a patient never goes, and without one
+    # nothing is visible. (source, type, fhir_id) is unique since the id is made of it.
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     type = models.CharField(max_length=40)
     fhir_id = models.CharField(max_length=64)
     facility = models.ForeignKey(
         Facility, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
-    patient = models.ForeignKey(Patient, null=True, on_delete=models.CASCADE, related_name="resources", db_index=False)
+    patient = models.ForeignKey(
+        Patient, null=True, on_delete=models.CASCADE, related_name="resources", db_index=False, db_constraint=False
+    )
     section = models.CharField(max_length=20, choices=Section.choices, null=True)
     code = models.CharField(max_length=120, blank=True)  # system|code of the first coding
     label = models.CharField(max_length=300, blank=True)  # what the code says in words
@@ -628,10 +631,8 @@ class Resource(models.Model):
     objects = ResourceQuerySet.as_manager()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["source", "type", "fhir_id"], name="resource_once_per_source"),
-        ]
         indexes = [
+            models.Index(fields=["source", "type"], name="resource_by_type"),
             models.Index("patient", "section", F("time").desc(nulls_last=True), name="resource_by_section"),
             models.Index("patient", "code", F("time").desc(nulls_last=True), name="resource_by_code"),
             # What the importer asks: few rows of any table, so they cost others nothing.

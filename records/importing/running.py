@@ -111,10 +111,27 @@ def import_files(
         store.tombstone_the_rest(at_most=may_lack)
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
-        memberships = caseloads.refresh(source, using=using)
+        memberships = caseloads.refresh(source, patients_to_look_at(store), using=using)
         finish(run, start_of(manifest.get("transactionTime")) or started_at, using=using)
     awaiting = Awaited.objects.using(using).filter(resource__source=source).values("resource").distinct().count()
     return Result(run, len(files), others, time.monotonic() - started, awaiting, memberships)
+
+
+FEW = 2_000
+"""Up to so many patients are looked at by themselves; for more, looking at all is as good."""
+
+
+def patients_to_look_at(store: Store) -> set[str] | None:
+    """Whose memberships a run may have changed; None: anybody's.
+
+    Anybody's also when nothing changed, so that importing again mends what a killed run or a new caseload left.
+    """
+    runs = Import.objects.using(store.using).filter(source=store.source).exclude(pk=store.run.pk)
+    before = runs.order_by("-started_at").first()
+    unfinished = before is None or before.finished_at is None
+    if unfinished or store.partners_changed or not 0 < len(store.touched) <= FEW:
+        return None
+    return store.touched
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from records import caseloads, consents, links, requested
 from records.ids import texts_of_ids
 from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
+from records.importing.references import DIRECTORY_TYPES
 from records.labels import named
 from records.models import (
     AlsoAbout,
@@ -80,6 +81,7 @@ SELECT o.source_id, o.id, o.type, coalesce(o.section, ''), o.patient_id, i.patie
 FROM incoming i JOIN records_resource o ON o.id = i.id
 WHERE i.known AND NOT i.refresh AND o.patient_id IS NOT NULL AND o.patient_id IS DISTINCT FROM i.patient_id
   AND o.type NOT IN ('Provenance', 'Binary')
+RETURNING from_patient
 """
 
 UPDATE = """
@@ -258,6 +260,9 @@ class Store:
         self.source, self.run, self.using = source, run, using
         self.id_of = texts_of_ids(source.pk)
         self.standing = Standing(using) if run.snapshot else None
+        self.touched: set[str] = set()
+        """Patients whose memberships this run may change."""
+        self.partners_changed = False
         with self.cursor() as cursor:
             cursor.execute("SELECT to_regclass('pg_temp.incoming')")
             if cursor.fetchone()[0] is None:
@@ -279,6 +284,7 @@ class Store:
             self.write_patients([taken for taken in fresh if taken.patient], refresh=batch.refresh)
             ready = self.meet_patients(fresh, known)
             changed = self.write_resources(ready, refresh=batch.refresh)
+            self.note_touched(ready)
             self.write_patients_named(ready)
             self.settle(ready)
             self.write_links([one for one in ready if one.taken.patient])
@@ -381,9 +387,17 @@ class Store:
                 cursor.execute(KEEP_VERSIONS)
                 changed = cursor.rowcount
                 cursor.execute(NOTE_MOVES)
+                self.touched.update(str(patient_id) for (patient_id,) in cursor.fetchall())
                 cursor.execute(UPDATE, parameters)
             cursor.execute(INSERT, parameters)
         return changed
+
+    def note_touched(self, ready: list[Ready]) -> None:
+        for one in ready:
+            if one.taken.type in caseloads.TELLING and one.patient_id:
+                self.touched.add(one.patient_id)
+            elif one.taken.type in DIRECTORY_TYPES:
+                self.partners_changed = True
 
     def write_patients_named(self, ready: list[Ready]) -> None:
         """Further patients whom resources are about, and what is not here yet."""
@@ -450,6 +464,9 @@ class Store:
         if not ids:
             return 0
         gone = Resource.objects.using(self.using).filter(pk__in=ids, tombstoned_at=None)
+        theirs = gone.filter(type__in=caseloads.TELLING).exclude(patient=None)
+        self.touched.update(str(patient_id) for patient_id in theirs.values_list("patient_id", flat=True))
+        self.partners_changed |= gone.filter(type__in=DIRECTORY_TYPES).exists()
         refused = list(gone.filter(type="Consent").exclude(patient=None).values_list("patient_id", "fhir_id"))
         for patient_id, fhir_id in refused:
             consents.apply(patient_id, f"Consent/{fhir_id}", [], using=self.using)

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from records import caseloads
-from records.models import Caseload, Membership, Organisation, Resource
+from records.models import Caseload, Import, Membership, Organisation, Resource
 from tests import factories as make
 from tests.factories import WORKER, days
 from tests.records.feeds import Feed, about, organization, patient, ref, refs
@@ -367,3 +367,40 @@ def test_old_visits_register_with_the_organisation_of_the_last_wellness_visit(fe
     feed.run()
     assert only().caseload_id == first
     assert Membership.objects.using(WORKER).count() == 1
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """What each import asks `refresh` to look at."""
+    asked, refresh = [], caseloads.refresh
+
+    def noted(source, patients=None, *, using):
+        asked.append(patients)
+        return refresh(source, patients, using=using)
+
+    monkeypatch.setattr(caseloads, "refresh", noted)
+    return asked
+
+
+def test_a_small_feed_looks_at_the_patients_it_touches(feed, send, looked_at):
+    send(patient("p2"))
+    feed.send(patient("p2", managingOrganization=NORTHFIELD))
+    feed.send(patient("p2", managingOrganization=NORTHFIELD))
+    feed.send(organization("n", "northfield", name="Renamed"))
+    p2 = str(feed.patient("p2").pk)
+    assert looked_at == [None, {p2}, None, None]
+    assert in_force() == {("p2", "registration", "Patient/p2")}
+
+
+def test_what_a_killed_run_left_is_looked_at_by_the_next(feed, send, looked_at):
+    send(patient("p2"))
+    Import.objects.using(WORKER).create(source=feed.source)
+    feed.send(patient("p2", managingOrganization=NORTHFIELD))
+    assert looked_at[-1] is None
+
+
+def test_patients_are_looked_at_page_by_page(feed, send, monkeypatch):
+    monkeypatch.setattr(caseloads, "AT_ONCE", 2)
+    found = send(*(patient(f"q{number}", managingOrganization=NORTHFIELD) for number in range(5)))
+    assert len(found) == 5
+    assert feed.run().memberships == caseloads.Changes()

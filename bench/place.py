@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +52,8 @@ class Place:
     data: Path
     port: int
     environment: dict[str, str]
+    pid: int
+    """Of the supervisor: everything else descends from it."""
 
     @property
     def url(self) -> str:
@@ -59,6 +62,21 @@ class Place:
     @property
     def tenant(self) -> str:
         return f"http://127.0.0.1:{self.port + 1}"
+
+    def cpu(self) -> Counter[str]:
+        """Seconds of processor time that each part has used, its children that ended included."""
+        processes = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                name, _, rest = stat.read_text().rpartition(")")
+                fields = rest.split()
+                command = stat.with_name("cmdline").read_text().replace("\0", " ")
+                processes[int(stat.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])), name, command)
+        found: Counter[str] = Counter()
+        for pid, (_, ticks, name, command) in processes.items():
+            if self.pid in ancestors(pid, processes):
+                found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")
+        return found
 
     def services(self) -> dict[str, str]:
         return json.loads(self.python("-c", PRINT_SERVICES))
@@ -73,6 +91,22 @@ class Place:
         if done.returncode:
             raise SystemExit(f"{' '.join(arguments)[:200]} failed:\n{done.stdout}\n{done.stderr or ''}")
         return done.stdout
+
+
+def ancestors(pid: int, processes: dict[int, tuple[int, float, str, str]]) -> set[int]:
+    found = set()
+    while pid in processes and pid not in found:
+        found.add(pid)
+        pid = processes[pid][0]
+    return found
+
+
+def part_of(name: str, command: str) -> str:
+    words = {"devtenant": "devtenant", " worker ": "worker", " beat ": "beat", "granian": "web", "valkey": "valkey"}
+    for word, part in words.items():
+        if word in command:
+            return part
+    return "postgres" if "postgres" in name or "postgres" in command else "other"
 
 
 @contextmanager
@@ -97,7 +131,7 @@ def place(**settings: str) -> Iterator[Place]:
     )  # fmt: skip
     try:
         wait_for(process, data / "up.log")
-        yield Place(data, port, environment)
+        yield Place(data, port, environment, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

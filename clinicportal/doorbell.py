@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import structlog
+from celery import Task
 from kombu.pools import producers
 
 from clinicportal.celery import app
@@ -17,7 +16,11 @@ ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interva
 IMPATIENT = {**ONCE_MORE, "socket_connect_timeout": 1, "socket_timeout": 1}
 
 
-def ring(task: Any, *arguments: str, expires: float, after: float = 0.0) -> bool:
+EXPIRES_SECONDS = 30
+"""A nudge older than this was overtaken by several sweeps."""
+
+
+def ring(task: Task, *arguments: str, after: float = 0.0, expires: float = EXPIRES_SECONDS) -> bool:
     """Ask a worker to run `task` in `after` seconds, unless it is `expires` seconds late. Never raises.
 
     False when nobody heard it: the work waits in its row, and the sweep finds it.
@@ -28,6 +31,6 @@ def ring(task: Any, *arguments: str, expires: float, after: float = 0.0) -> bool
                 arguments, producer=producer, countdown=after, expires=after + expires, retry_policy=ONCE_MORE
             )
     except Exception as problem:  # kombu, redis and sockets each have their own
-        log.warning("no nudge", task=task.name, work=arguments, problem=type(problem).__name__)
+        log.warning("no nudge", task=task.name, about=arguments, problem=type(problem).__name__)
         return False
     return True

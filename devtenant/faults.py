@@ -29,6 +29,9 @@ class Fault:
 
     Modes: "answer" refuses without processing; "answer_after" processes, then refuses all the same; "cut"
     processes, then closes the connection without an answer; "delay" waits `seconds`, then processes.
+
+    `body` stands in Graph's place of the usual envelope: text, or what JSON has. `odd` says that the answer breaks
+    the contract on purpose, so that contract tests leave it out.
     """
 
     operation: str
@@ -39,6 +42,8 @@ class Fault:
     message: str = "Ordered by a test."
     seconds: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    odd: bool = False
 
 
 class Faults:
@@ -70,6 +75,7 @@ def operation(name: str, failure: Failure) -> Callable[[Endpoint], Endpoint]:
         async def answer(request: Request) -> Response:
             request.scope["devtenant.operation"] = name
             fault = request.app.state.tenant.faults.take(name)
+            request.scope["devtenant.fault"] = fault
             if fault is None:
                 return await endpoint(request)
             return await _with_fault(fault, request, endpoint, failure)
@@ -119,6 +125,8 @@ class Front:
         finally:
             call["operation"] = scope.get("devtenant.operation")
             call["seconds"] = round(time.time() - call["at"], 4)
+            call["cut"] = bool(scope.get("devtenant.cut"))
+            call["verdict"] = call["verdict"] or _verdict(call)
             if call["operation"]:
                 self.tenant.calls.append(call)
             if scope.get("devtenant.cut"):
@@ -134,9 +142,22 @@ def _call(scope: Scope) -> Json:
         "method": scope["method"],
         "path": scope["path"],
         "status": None,
+        "permission": None,
+        "verdict": None,
         "request_id": request_id,
         "client_request_id": headers.get(b"client-request-id", request_id.encode()).decode("latin-1"),
     }
+
+
+def _verdict(call: Json) -> str:
+    """In words, where nothing more is known than how it ended."""
+    if call["cut"]:
+        return "As a test ordered: cut"
+    if call["status"] is None:
+        return "Not answered"
+    if call["status"] < 400:
+        return "Answered" if call["method"] == "GET" else "Done"
+    return "Refused"
 
 
 def _cut(send: Any) -> None:

@@ -82,6 +82,21 @@ def deliver_invitation(tenant: Tenant, guest: Json, link: str, asked: Json) -> N
     keep(tenant, "invites@microsoft.com", recipients, message.as_bytes())
 
 
+def deliver_passcode(tenant: Tenant, address: str, code: str) -> None:
+    """The mail with a one-time passcode, from Entra's own sender (entra.md §8)."""
+    message = EmailMessage()
+    message["From"] = f"{OUR_NAME} (via Microsoft) <account-security-noreply@accountprotection.microsoft.com>"
+    message["To"] = address
+    message["Subject"] = f"Your {OUR_NAME} account verification code"
+    message["Date"] = format_datetime(localtime())
+    message["Message-ID"] = f"<{uuid.uuid4()}@accountprotection.microsoft.com>"
+    message.set_content(
+        f"Enter this code to sign in to {OUR_NAME}: it is good for 30 minutes.\n\nAccount verification code: {code}\n\n"
+        "If you did not ask for it, ignore this mail.\n"
+    )
+    keep(tenant, "account-security-noreply@accountprotection.microsoft.com", [address], message.as_bytes())
+
+
 # -- reading ----------------------------------------------------------------------------------------------------
 
 

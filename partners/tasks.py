@@ -7,20 +7,19 @@ import uuid
 from celery import shared_task
 
 from clinicportal.doorbell import ring
-from partners import access_requests, entra, incidents, invitations, provisioning
+from partners import access_requests, assurance, directory, entra, incidents, invitations, notices, provisioning
 from partners.models import Step
 
-SWEEP_AT_ONCE = 200
-EXPIRES_SECONDS = 30
-"""A nudge older than this was overtaken by several sweeps."""
+SWEEP_AT_ONCE = 32
+"""Enough to wake every process of a worker; each goes on with whatever is due."""
 NUDGE_WITHIN_SECONDS = 60
 """Waits up to this long are rung for; for longer ones the sweep comes round in time."""
 
 
 @shared_task(acks_late=True, ignore_result=True)
 def run_job(job_id: str) -> None:
-    """Do what is due in one job, and ring again when the next part of it is due soon."""
-    wait = provisioning.advance(uuid.UUID(job_id), entra.client())
+    """Do what is due, in this job or any other, and ring again when more of it is due soon."""
+    wait = provisioning.work(entra.client())
     if wait is not None and wait <= NUDGE_WITHIN_SECONDS:
         nudge(uuid.UUID(job_id), after=wait)
 
@@ -34,9 +33,29 @@ def sweep() -> None:
             break
     access_requests.close_overdue()
     invitations.expire_overdue()
+    invitations.tell_of_silence()
+    notices.deliver_due()
     incidents.alert()
 
 
+@shared_task(ignore_result=True)
+def follow_directory() -> None:
+    """Notice what happened to our guests in the directory, when that is due."""
+    directory.follow(entra.client())
+
+
+@shared_task(ignore_result=True)
+def check_contexts() -> None:
+    """Each few seconds: whether it is time to read the tenant's policies again. Mostly it is not."""
+    assurance.check_when_due(entra.client())
+
+
+@shared_task(ignore_result=True)
+def check_contexts_now() -> None:
+    """An operator pressed the button."""
+    assurance.check(entra.client())
+
+
 def nudge(job_id: uuid.UUID, *, after: float = 0.0) -> bool:
-    """Ring for a job. Never raises: with the broker away the work waits in its row, and the sweep finds it."""
-    return ring(run_job, str(job_id), expires=EXPIRES_SECONDS, after=after)
+    """Ring for a job. With the broker away the work waits in its row, and the sweep finds it."""
+    return ring(run_job, str(job_id), after=after)

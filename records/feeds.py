@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from clinicportal import audit
+from clinicportal.doorbell import ring
 from clinicportal.models import AuditEvent, AuditSubject, StaffRole, User
 from clinicportal.rules import Denied
 from records import caseloads
@@ -134,7 +135,7 @@ def resume(stop: FeedStop, *, by: User) -> None:
 def nudge_after_commit() -> None:
     from records import tasks  # the broker is the tasks' business
 
-    transaction.on_commit(partial(tasks.nudge, tasks.settle_stops))
+    transaction.on_commit(partial(ring, tasks.settle_stops))
 
 
 def is_stopped(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> bool:

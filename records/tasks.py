@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import structlog
 from celery import shared_task
@@ -18,7 +17,6 @@ from records.models import Source
 log = structlog.get_logger(__name__)
 
 LONGEST_IMPORT_SECONDS = 12 * 3600
-EXPIRES_SECONDS = 60
 
 
 @shared_task(ignore_result=True)
@@ -26,7 +24,7 @@ def sweep() -> None:
     """Ring for every feed with something in its folder, and for stops that are not settled."""
     for source in Source.objects.all():
         if drops.has_work(source) and not feeds.is_stopped(source) and not drops.is_pausing(source):
-            nudge(import_feed, str(source.pk))
+            ring(import_feed, str(source.pk))
     feeds.settle()
 
 
@@ -60,7 +58,3 @@ def refresh_caseloads() -> None:
 @shared_task(ignore_result=True)
 def settle_stops() -> None:
     feeds.settle()
-
-
-def nudge(task: Any, *arguments: str) -> None:
-    ring(task, *arguments, expires=EXPIRES_SECONDS)

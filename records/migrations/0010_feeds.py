@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('records', '0002_wall'),
+        ('records', '0005_redemption'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

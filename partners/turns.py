@@ -41,20 +41,20 @@ def words_for(step: Step, address: str) -> str:
     return f"{_budget()} {_wait_words(waiting())} {own}"
 
 
-def notices() -> list[str]:
-    """For our staff, above the queue: what holds it up, one sentence for each cause."""
+def notices() -> list[tuple[str, str]]:
+    """For our staff, above the queue: what holds it up, as (kind of notice, text), one for each cause."""
     found = []
     for gate in Gate.objects.shut().order_by("shut_at"):
         name = gate.name.removeprefix("domain:")
         facts = {"domain": name, "why": failures.waiting(gate.code) or gate.code}
         of_all, of_a_domain = _("Work in the directory waits. %(why)s."), _("Invitations to %(domain)s wait. %(why)s.")
-        found.append((of_all if name == gate.name else of_a_domain) % facts)
+        found.append(("warning", (of_all if name == gate.name else of_a_domain) % facts))
     if limits.day() is not None:
         number = waiting()
         turn = expected(number - 1) if number else None
         if turn is not None:
             last = _("The last one's turn is %(when)s.") % {"when": about(turn)}
-            found.append(f"{_budget()} {_used()} {_wait_words(number)} {last}")
+            found.append(("info", f"{_budget()} {_used()} {_wait_words(number)} {last}"))
     return found
 
 
@@ -116,7 +116,7 @@ def _budget() -> str:
 
 def _used() -> str:
     number = invited_lately()
-    return _("In the last 24 hours: %(number)s.") % {"number": f"{number:,}"}
+    return _("Invited in the last 24 hours: %(number)s.") % {"number": f"{number:,}"}
 
 
 def _wait_words(number: int) -> str:

@@ -65,7 +65,7 @@ class Place:
 
     def cpu(self) -> Counter[str]:
         """Seconds of processor time that each part has used, its children that ended included."""
-        processes = {}
+        processes: dict[int, tuple[int, float, str, str]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 name, _, rest = stat.read_text().rpartition(")")
@@ -73,7 +73,7 @@ class Place:
                 command = stat.with_name("cmdline").read_text().replace("\0", " ")
                 processes[int(stat.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])), name, command)
         found: Counter[str] = Counter()
-        for pid, (_, ticks, name, command) in processes.items():
+        for pid, (_parent, ticks, name, command) in processes.items():
             if self.pid in ancestors(pid, processes):
                 found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")
         return found

@@ -208,10 +208,12 @@ def only_import_of(source: Source, *, using: str) -> Iterator[None]:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
         if not cursor.fetchone()[0]:
             raise AlreadyRunning(f"Another import of “{source.name}” is running: wait until it has ended")
+        cursor.execute("SET statement_timeout = '30min'")  # what closes an import of millions takes its time
     try:
         yield
     finally:
         with connections[using].cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
             cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 

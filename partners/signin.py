@@ -88,7 +88,7 @@ def own_issuer() -> str:
 def admit(identity: Identity) -> User:
     """Return the person who signs in. Raises TurnedAway."""
     if not assurance.admits(settings.ENTRA_CONTEXT_SIGN_IN):
-        raise TurnedAway(NOT_BOUND, "partners/signin/cannot_let_in.jinja")
+        raise TurnedAway(NOT_BOUND)
     if settings.ENTRA_CONTEXT_SIGN_IN not in identity.contexts:
         raise TurnedAway("no-second-factor")
     user = User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).first()

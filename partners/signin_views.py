@@ -42,7 +42,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         )
     if not assurance.admits(settings.ENTRA_CONTEXT_SIGN_IN):
         audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, reason=signin.NOT_BOUND))
-        return render(request, "partners/signin/cannot_let_in.jinja", {"reference": request.id}, status=503)  # type: ignore[attr-defined]
+        return signin.refused(request, "partners/signin/refused.jinja", signin.NOT_BOUND)
     provider = get_adapter(request).get_provider(request, "entra")
     try:
         with idtoken.turn():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -28,8 +27,8 @@ from django.utils import timezone
 from clinicportal import audit, sessions
 from clinicportal.models import Session, User
 from devtenant.identities import object_id
-from partners import idtoken
-from partners.models import AccessRequest, Domain, Guest, IdentityProvider, PartnerOrganisation, Sponsor
+from partners import failures, idtoken
+from partners.models import AccessRequest, Domain, Guest, IdentityProvider, Incident, PartnerOrganisation, Sponsor
 from partners.signin_views import safe_next
 from records.models import Suspension
 from tests import factories as make
@@ -439,15 +438,33 @@ def test_a28_a_sign_in_goes_on_to_our_own_pages_only(visitor, value, place):
     assert (answer.status_code, answer["Location"]) == (302, place)
 
 
-def test_a_number_of_microsofts_never_reaches_the_page_as_it_came(visitor):
-    """What comes back from the tenant passes through the person's own address bar."""
-    state = parameters_of(visitor.starts())["state"]
-    evil = quote("AADSTS53003: <script>alert(1)</script>")
-    answer = visitor.comes_back(
-        f"/sign-in/callback/?error=access_denied&error_description={evil}&state={quote(state)}&x={uuid.uuid4()}"
-    )
-    assert answer.status_code == 403
-    assert b"alert(1)" not in answer.content
+NUMBERS = ["65004", "53003", "50105", "500212", "500213", "50020", "50057", "50076", "53000", "70043", "50079"]
+
+
+def test_a_refusal_that_microsoft_sends_back_is_told_in_words(visitor):
+    """Only the number is taken from what comes back: it passes through the person's own address bar."""
+    for number in NUMBERS:
+        state = quote(parameters_of(visitor.starts())["state"])
+        evil = quote(f"AADSTS{number}: <script>alert(1)</script> somebody@partner.example")
+        answer = visitor.comes_back(f"/sign-in/callback/?error=access_denied&error_description={evil}&state={state}")
+        assert answer.status_code == 403
+        assert unescape(answer.content.decode()).count(str(failures.sign_in(number).title)) >= 2, number
+        assert b"alert(1)" not in answer.content
+        assert b"somebody@" not in answer.content
+    assert visitor.session is None
+    reasons = audit.trail().filter(type="sign-in-refused").values_list("reason", flat=True)
+    assert list(reasons) == NUMBERS[::-1]
+    assert not Incident.objects.exists()
+
+
+def test_a_number_without_words_is_told_to_the_operator_once(visitor):
+    for _ in range(2):
+        state = quote(parameters_of(visitor.starts())["state"])
+        answer = visitor.comes_back(
+            f"/sign-in/callback/?error=server_error&error_description=AADSTS987654%3A+x&state={state}"
+        )
+        assert answer.status_code == 403
+    assert list(Incident.objects.values_list("code", "detail")) == [("sign_in_unknown", "987654")]
 
 
 def test_signing_out_at_the_tenant_ends_the_session_here(visitor, another_visitor):

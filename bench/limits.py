@@ -46,8 +46,8 @@ MAILS = """
 
 
 def shortest(people: int) -> float:
-    """Seconds that the limits leave: 150 invitations in any 5 s, 3,000 writes in any 150 s (two a guest), and the lag of
-    the last one."""
+    """Seconds that the limits leave: 150 invitations in any 5 s, 3,000 writes in any 150 s (two a guest), and the lag
+    of the last one."""
     invitations = 5 * ((people - 1) // 150)
     writes = 150 * ((2 * people - 1) // 3000)
     return max(invitations, writes) + LAG_SECONDS

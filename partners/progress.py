@@ -10,7 +10,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from partners import dates, failures, words, working_hours
+from partners import dates, failures, gates, turns, words, working_hours
 from partners.models import AccessRequest, Decision, Invitation, ProvisioningJob, Reset, Step
 from records.models import Suspension
 
@@ -128,8 +128,10 @@ def is_running(request: AccessRequest) -> bool:
 
 def look_again_after(request: AccessRequest) -> int:
     """Seconds until the sponsor's page should look again by itself; 0: nothing will change without them."""
-    if is_running(request):
-        return 2
+    job = job_of(request)
+    if job is not None and is_running(request):
+        waiting = next((step for step in job.steps.all() if step.state == Step.State.WAITING), None)
+        return 30 if waiting and turns.words_for(waiting, request.address) else 2
     return 10 if request.status in (Status.IN_REVIEW, Status.APPROVED) else 0
 
 
@@ -229,10 +231,14 @@ def _set_up(request: AccessRequest, job: ProvisioningJob, for_staff: bool) -> It
         case ProvisioningJob.Status.CANCELLED:
             return {"state": "stopped", "title": _("The set-up was stopped"), "steps": items}
     number = {"number": min(len(done) + 1, len(steps)), "of": len(steps)}
+    waiting = next((step for step in steps if step.state == Step.State.WAITING), None)
+    later = turns.words_for(waiting, request.address) if waiting else ""
+    usual = _("Our turn. Usually done within a minute. Nothing for you to do.")
     return {
         "state": "current",
         "title": _("We are setting it up: step %(number)s of %(of)s") % number,
-        "text": _("Our turn. Usually done within a minute. Nothing for you to do."),
+        "text": _("Our turn. Nothing for you to do.") if later else usual,
+        "more": later,
         "steps": items,
     }
 
@@ -257,7 +263,7 @@ def _step(step: Step) -> Item:
 def _waiting(step: Step, text: Words) -> str:
     """ "Adding to the access group. The directory is slow, we try again at 11:06"."""
     why = failures.waiting(step.last_code)
-    if not why:
+    if not why or step.last_code in gates.PROBE_AFTER:  # that is said above the steps, once
         return str(text.doing)
     soon = (step.due_at - timezone.now()).total_seconds() < 60
     when = _("in a moment") if soon else _("at %(time)s") % {"time": words.clock(step.due_at)}

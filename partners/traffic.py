@@ -130,7 +130,7 @@ def _ask(operation: str, domain: str) -> tuple[float, str, list[str], bool]:
         [lane.name for lane, _ in lanes],
         [takes for _, takes in lanes],
         [lane.limit for lane, _ in lanes],
-        [lane.seconds for lane, _ in lanes],
+        [float(lane.seconds) for lane, _ in lanes],
         float(gates.PROBE_SECONDS),
     ]
     with connection.cursor() as cursor:

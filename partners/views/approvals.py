@@ -27,6 +27,7 @@ from partners import (
     provisioning,
     redemption,
     stepup,
+    turns,
     words,
     working_hours,
 )
@@ -60,6 +61,7 @@ def queue(request: Request) -> HttpResponse:
         "oldest": max((working_hours.between(item.changed_at, timezone.now()) for item in yours), default=None),
         "target": working_hours.TARGET,
         "now": words.clock(timezone.now()),
+        "notices": turns.notices(),
     }
     return render(request, "partners/approvals.jinja", context)
 

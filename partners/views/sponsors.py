@@ -196,7 +196,7 @@ def live_progress(request: Request, found: AccessRequest, *, for_staff: bool = F
         "stage": progress.current(stages),
         "running": progress.is_running(found),
         "background": BACKGROUND,
-        "look_again": progress.is_running(found) and 2 if for_staff else progress.look_again_after(found),
+        "look_again": progress.look_again_after(found) if progress.is_running(found) or not for_staff else 0,
         "shown": SHOWN,
         "standing": standing(found),
         "state": progress.state(found, for_staff=for_staff),

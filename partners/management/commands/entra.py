@@ -26,7 +26,10 @@ NEEDED = {
 }
 
 
-OPTIONAL = "Policy.Read.All"
+OPTIONAL = {
+    "Policy.Read.All": "an operator has to attest the policies (docs)",
+    "User.ReadWrite.All": "a person adds a guest's changed address in the directory by hand (docs)",
+}
 
 
 class Command(BaseCommand):
@@ -79,8 +82,9 @@ def findings(graph: entra.Graph) -> Iterator[tuple[bool, str]]:
             yield True, f"The job has {name} {purpose}."
         else:
             yield False, f"Grant the application permission {name} and its admin consent: the job needs it {purpose}."
-    if OPTIONAL not in held:
-        yield True, f"Without the optional permission {OPTIONAL} an operator has to attest the policies (docs)."
+    for name, otherwise in OPTIONAL.items():
+        if name not in held:
+            yield True, f"Without the optional permission {name} {otherwise}."
     try:
         yield True, f"The access group is {graph.group_name()}."
     except (entra.TryLater, entra.Refused) as problem:

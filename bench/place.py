@@ -65,7 +65,7 @@ class Place:
 
     def cpu(self) -> Counter[str]:
         """Seconds of processor time that each part has used, its children that ended included."""
-        processes = {}
+        processes: dict[int, tuple[int, float, str, str]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 name, _, rest = stat.read_text().rpartition(")")

@@ -66,6 +66,14 @@ def run() -> None:
         with psycopg.connect(owner) as connection:
             mails = [float(moment) - decided for (moment,) in connection.execute(MAILS).fetchall()]
         report(mails, parked, calls, used)
+        print(f"worker's log         {leaks(here)} lines that hold an address, a link, a ticket or a token (must be 0)")
+
+
+def leaks(here: Place) -> int:
+    """Lines of the worker's log that name or admit somebody."""
+    canaries = ("@northfield", "northfield.example", "/welcome/", "ticket", "Bearer", "eyJ", "Bench Person")
+    lines = (here.data / "logs" / "worker.log").read_text().splitlines()
+    return sum(any(canary in line for canary in canaries) for line in lines)
 
 
 def control(here: Place, verb: str, **facts: Any) -> None:

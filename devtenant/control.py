@@ -159,7 +159,7 @@ def set_settings(tenant: Tenant, asked: Json) -> Json:
 
 
 def fail_next(tenant: Tenant, asked: Json) -> Json:
-    """{"operation", "mode": answer|answer_after|cut|delay, "times", "status", "code", "message", "headers"}
+    """{"operation", "mode": answer|answer_after|cut|delay|hold, "times", "status", "code", "message", "headers"}
 
     "body" replaces Graph's envelope (text, or anything JSON); "odd": true says that it breaks the contract on purpose.
     """

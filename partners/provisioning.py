@@ -4,7 +4,7 @@ A step is written down as `started` and committed before the call; while Graph a
 transaction; what came of it, the event and the lease of the next step are one commit. Whoever finds `started` or
 `unanswered` looks first what became of it.
 
-Four calls make a guest: who has the address, the invitation, the group, and reading both back (decision 0017).
+Four calls make a guest: who has the address, the invitation, the group, and reading both back (decision 19).
 """
 
 from __future__ import annotations

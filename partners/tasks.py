@@ -9,7 +9,7 @@ from celery import Task, shared_task
 from kombu.pools import producers
 
 from clinicportal.celery import app
-from partners import access_requests, assurance, directory, entra, incidents, invitations, notices, provisioning
+from partners import access_requests, assurance, directory, entra, incidents, invitations, notices, provisioning, queue
 from partners.models import Step
 
 log = structlog.get_logger(__name__)
@@ -37,10 +37,11 @@ def run_job(job_id: str) -> None:
 @shared_task(ignore_result=True)
 def sweep() -> None:
     """Nudge whatever is due, since any nudge may have been lost; and let time do its part."""
-    due = Step.objects.due().order_by("due_at").values_list("job", flat=True)[:SWEEP_AT_ONCE]
-    for job_id in due:
-        if not nudge(job_id):
-            break
+    wait = queue.seconds_to_next()
+    if wait is not None and wait <= provisioning.IN_PLACE_SECONDS:  # not when all of it stands behind a shut gate
+        for job_id in Step.objects.due().order_by("due_at").values_list("job", flat=True)[:SWEEP_AT_ONCE]:
+            if not nudge(job_id):
+                break
     access_requests.close_overdue()
     invitations.expire_overdue()
     invitations.tell_of_silence()

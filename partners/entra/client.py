@@ -326,6 +326,11 @@ def _json_or_none(answer: requests.Response) -> Any:
         return None
 
 
+def onlooker() -> Graph:
+    """A client that no traffic rule holds back, for a look by hand."""
+    return Graph(entra_session(), settings.ENTRA)
+
+
 @functools.cache
 def client() -> Graph:
     """The client of this process: building one costs discovery requests and would forget the token."""

@@ -113,7 +113,8 @@ def test_the_sponsor_reads_whose_turn_is_when(full, sponsor):
 def test_the_approver_reads_it_above_the_queue(full, approver):
     page = text(client_for(approver).get(reverse("partners:approvals")))
     assert (
-        "Our directory lets us invite 10 people a day. In the last 24 hours: 0. 3 wait. The last one's turn is" in page
+        "Our directory lets us invite 10 people a day. Invited in the last 24 hours: 0. 3 wait. The last one's turn is"
+        in page
     )
 
 

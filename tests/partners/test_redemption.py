@@ -519,7 +519,7 @@ def test_a_changed_address_in_the_real_directory(graph, tenant, job, approver, m
     nurse = redeem(tenant, NURSE, invitations.redeem_url(Invitation.objects.get()))
     guest = Guest.objects.get(address=NURSE)
     invitations.complete(guest, identity_provider=nurse.identity_provider)
-    redemption.start_anew(invitation_of(guest), by=approver, because=Because.NEW_ADDRESS, address=NEW)
+    start_anew_confirmed(invitation_of(guest), by=approver, because=Because.NEW_ADDRESS, address=NEW)
     run(job, graph)
     if not may_write:
         parked = job.steps.get(state=Step.State.PARKED)

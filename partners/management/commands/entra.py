@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from partners import entra, turns
-from partners.entra import credentials, limits
+from partners.entra import limits
 from partners.models import Gate
 
 NEEDED = {
@@ -54,7 +54,7 @@ class Command(BaseCommand):
 
 def directory(graph: entra.Graph) -> Iterator[Finding]:
     """What the tenant says; stops where the rest cannot be known."""
-    kind = credentials.kind(settings.ENTRA)
+    kind = graph.proves_itself_by()
     try:
         held = set(graph.permissions())
     except entra.TryLater as problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -28,8 +29,9 @@ print(json.dumps(dataclasses.asdict(embedded.services())))
 
 
 def free_ports(number: int) -> int:
-    """The first of `number` neighbouring ports that nothing listens on."""
-    for base in range(31000, 60000, 11):
+    """The first of `number` neighbouring ports that nothing listens on: chosen at random, since others choose too, and
+    below those that the kernel gives to anybody's connections, so that a process can have its port again."""
+    for base in (10_000 + secrets.randbelow(20_000) for _attempt in range(1000)):
         probes = []
         try:
             for port in range(base, base + number):
@@ -47,13 +49,17 @@ def free_ports(number: int) -> int:
 
 @dataclasses.dataclass
 class Place:
-    """Where a benchmark runs. The data directory is on disk: syncing counts."""
+    """Where a benchmark, or a round of kills, runs."""
 
     data: Path
     port: int
     environment: dict[str, str]
-    pid: int
-    """Of the supervisor: everything else descends from it."""
+    supervisor: subprocess.Popen[bytes]
+    """Everything else descends from it."""
+
+    @property
+    def pid(self) -> int:
+        return self.supervisor.pid
 
     @property
     def url(self) -> str:
@@ -109,10 +115,16 @@ def part_of(name: str, command: str) -> str:
     return "postgres" if "postgres" in name or "postgres" in command else "other"
 
 
+DISK = "/var/tmp"  # noqa: S108 - a folder of our own is made in it
+
+
 @contextmanager
-def place(**settings: str) -> Iterator[Place]:
-    """A running portal with its demo, or with what `settings` (environment variables) say."""
-    data = Path(tempfile.mkdtemp(prefix="clinicportal-bench-", dir="/var/tmp"))
+def place(folder: str = DISK, **settings: str) -> Iterator[Place]:
+    """A running portal with its demo, or with what `settings` (environment variables) say.
+
+    Its data are made in `folder`: on disk unless told, since syncing counts.
+    """
+    data = Path(tempfile.mkdtemp(prefix="clinicportal-own-", dir=folder))
     data.chmod(0o755)
     port = free_ports(4)
     foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
@@ -131,7 +143,7 @@ def place(**settings: str) -> Iterator[Place]:
     )  # fmt: skip
     try:
         wait_for(process, data / "up.log")
-        yield Place(data, port, environment, process.pid)
+        yield Place(data, port, environment, process)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

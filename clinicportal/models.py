@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -60,6 +63,9 @@ class User(AbstractBaseUser):
     """The partner organisation that the person chose in this session."""
     mfa_proved = False
     """Whether this session carries proof of a second factor (authentication context of sign-in)."""
+    proofs: Mapping[str, datetime] = MappingProxyType({})
+    """Authentication context -> when this session's person last met it afresh (partners/stepup.py). Nothing else makes
+    one: a user as the database has them has proved nothing."""
     capacities: frozenset[str] = frozenset()
     """"guest", "sponsor": what the person came to do, as found at sign-in. For menus; policies ask the database."""
 
@@ -146,9 +152,12 @@ class Session(AbstractBaseSession):
     """A signed-in browser. In PostgreSQL, so that ending one is a DELETE that holds from the next request on."""
 
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sessions")
+    # The tenant's name for the browser's sign-in there (claim `sid`): its front-channel sign-out sends it.
+    sid = models.CharField(max_length=64, blank=True, db_default="")
 
     class Meta:
         db_table = "clinicportal_session"
+        indexes = [models.Index(fields=["sid"], condition=~models.Q(sid=""), name="session_of_the_tenant")]
 
     @classmethod
     def get_session_store_class(cls):

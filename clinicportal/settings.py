@@ -72,6 +72,8 @@ class Environment(BaseSettings):
     entra_limit_writes: int = Field(default=3000, ge=1, le=3000)
     entra_limit_units: int = Field(default=3500, ge=10, le=8000)
     entra_invitations_per_day: int = Field(default=0, ge=0)
+    entra_context_sign_in: str = Field(default="c1", pattern=r"^c[1-9][0-9]?$")
+    entra_context_step_up: str = Field(default="c2", pattern=r"^c[1-9][0-9]?$")
 
 
 env = Environment()
@@ -411,8 +413,12 @@ ENTRA_LIMIT_WRITES = env.entra_limit_writes
 ENTRA_LIMIT_UNITS = env.entra_limit_units
 # Some tenants allow far fewer invitations than the documents say, and block a tenant that goes on (0: no budget).
 ENTRA_INVITATIONS_PER_DAY = env.entra_invitations_per_day
-# Authentication contexts (Conditional Access): which strength each kind of act needs.
-ENTRA_CONTEXT_SIGN_IN = "c1"
+# Authentication contexts (Conditional Access): which strength each kind of act needs. A policy has to be bound to each.
+ENTRA_CONTEXT_SIGN_IN = env.entra_context_sign_in
+ENTRA_CONTEXT_STEP_UP = env.entra_context_step_up
+STEP_UP = {"approve": ENTRA_CONTEXT_STEP_UP, "confirm": ENTRA_CONTEXT_STEP_UP}  # act -> context
+STEP_UP_HOLDS_SECONDS = 15 * 60  # how long one confirmation serves further acts
+STEP_UP_FRESH_SECONDS = 5 * 60  # how old the sign-in behind it may be, and how long somebody may take over it
 
 SOCIALACCOUNT_ONLY = True
 SOCIALACCOUNT_ADAPTER = "partners.signin.Adapter"

@@ -10,6 +10,7 @@ urlpatterns = [
     path("sign-in/help/", signin_help.sign_in_help, name="sign-in-help"),
     path("sign-in/new-phone/", signin_help.new_phone, name="new-phone"),
     path("sign-out/", signin_views.sign_out, name="sign-out"),
+    path("sign-out/front-channel/", signin_views.front_channel, name="front-channel-sign-out"),
     path("signed-out/", signin_views.signed_out, name="signed-out"),
     path("stay/", views.stay, name="stay"),
     path("terms/", views.terms, name="terms"),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from . import control, credentials, graph, logout, mail, oidc, signin
+from . import calls, control, credentials, graph, logout, mail, oidc, signin
 from .faults import Front
 from .homes import KIND_NAMES
 from .identities import OUR_TENANT
@@ -41,6 +41,8 @@ def _routes() -> list[BaseRoute]:
         Route("/mailbox/", mail.mailbox),
         Route("/mailbox/{id}", mail.read),
         Route("/mailbox/{id}/html", mail.read_html),
+        Route("/calls/", calls.index),
+        Route("/calls/{request_id}", calls.read),
         Route("/redeem", signin.redeem),
         Route("/redeem/", signin.redeem),
         Route("/signin/{flow}", signin.show_step, methods=["GET"]),

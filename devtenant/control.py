@@ -13,8 +13,9 @@ from starlette.routing import Route
 
 from . import credentials, crosstenant, mail, people, registrations, scenarios, seed, throttling
 from .conditional_access import STATES
-from .errors import Mistake
+from .errors import GraphError, Mistake
 from .faults import MODES, Fault
+from .graph import conditional_access
 from .identities import GRAPH_CLIENT, SIGNIN_CLIENT
 from .pages import tenant_of
 from .store import Json
@@ -158,7 +159,7 @@ def set_settings(tenant: Tenant, asked: Json) -> Json:
 
 
 def fail_next(tenant: Tenant, asked: Json) -> Json:
-    """{"operation", "mode": answer|answer_after|cut|delay, "times", "status", "code", "message", "headers"}
+    """{"operation", "mode": answer|answer_after|cut|delay|hold, "times", "status", "code", "message", "headers"}
 
     "body" replaces Graph's envelope (text, or anything JSON); "odd": true says that it breaks the contract on purpose.
     """
@@ -196,6 +197,14 @@ def set_mfa(tenant: Tenant, asked: Json) -> Json:
     else:
         tenant.store.remove("policies", policy["id"])
     return {p["displayName"]: p["state"] for p in tenant.store.all("policies")}
+
+
+def add_policy(tenant: Tenant, asked: Json) -> Json:
+    """A Conditional Access policy as one would POST it to Graph, without the permissions (entra.md §5)."""
+    try:
+        return conditional_access.create(tenant, asked)
+    except GraphError as refusal:
+        raise Mistake(refusal.message) from None
 
 
 def set_permissions(tenant: Tenant, asked: Json) -> Json:
@@ -365,6 +374,7 @@ VERBS: dict[str, Callable[[Tenant, Json], Any]] = {
     "fail-next": fail_next,
     "clear-faults": clear_faults,
     "mfa": set_mfa,
+    "policies": add_policy,
     "permissions": set_permissions,
     "enable-user": enable_user,
     "delete-user": delete_user,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Failure = Callable[[Request, "Fault"], Response]
-MODES = ("answer", "answer_after", "cut", "delay")
+MODES = ("answer", "answer_after", "cut", "delay", "hold")
 
 
 @dataclass
@@ -28,7 +28,8 @@ class Fault:
     """One ordered fault.
 
     Modes: "answer" refuses without processing; "answer_after" processes, then refuses all the same; "cut"
-    processes, then closes the connection without an answer; "delay" waits `seconds`, then processes.
+    processes, then closes the connection without an answer; "delay" waits `seconds`, then processes; "hold"
+    processes, then waits `seconds` before the answer leaves.
 
     `body` stands in Graph's place of the usual envelope: text, or what JSON has. `odd` says that the answer breaks
     the contract on purpose, so that contract tests leave it out.
@@ -92,6 +93,10 @@ async def _with_fault(fault: Fault, request: Request, endpoint: Endpoint, failur
         await asyncio.sleep(fault.seconds)
         return await endpoint(request)
     response = await endpoint(request)
+    if fault.mode == "hold":
+        request.app.state.tenant.store.flush()
+        await asyncio.sleep(fault.seconds)
+        return response
     if fault.mode == "answer_after":
         return failure(request, fault)
     request.scope["devtenant.cut"] = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import time
 import uuid
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -73,10 +74,24 @@ def lost(request: Request) -> Response:
     return problem(request, "This sign-in is over", text, status=404)
 
 
-def refusal(request: Request, flow: Json, title: str, text: str, *, code: int, status: int = 403, **more) -> Page:
-    """A refusal on a page of ours: the app hears nothing of it, the sign-in log does (entra.md §13, §15)."""
-    note(tenant_of(request), flow, code, title)
-    return Page(problem(request, title, text, code=code, status=status, flow=flow, **more))
+def refusal(
+    request: Request,
+    flow: Json,
+    title: str,
+    text: str,
+    *,
+    code: int,
+    asked: list[Demand] | None = None,
+    **more: Any,
+) -> Page:
+    """A refusal on a page of ours: the app hears nothing of it, the sign-in log does (entra.md §13, §15).
+
+    Only a silent sign-in, which may show no page, tells the app.
+    """
+    note(tenant_of(request), flow, code, title, asked=asked)
+    if flow["prompt"] == "none":
+        return Page(back_with_error(flow, "interaction_required", code, text))
+    return Page(problem(request, title, text, code=code, status=403, flow=flow, **more))
 
 
 # -- the browser's session -------------------------------------------------------------------------------------------

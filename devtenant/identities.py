@@ -17,7 +17,7 @@ GRAPH_SECRET = "devtenant-graph-secret"  # noqa: S105 - as above
 ACCESS_GROUP = "44444444-4444-4444-8444-444444444444"
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"  # Microsoft Graph's own application id, the same in every tenant
 
-GRAPH_PERMISSIONS = ("User.Invite.All", "GroupMember.ReadWrite.All", "User.Read.All")
+GRAPH_PERMISSIONS = ("User.Invite.All", "GroupMember.ReadWrite.All", "User.Read.All", "Policy.Read.All")
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,14 @@ class Sink:
         fault = self.tenant.faults.take("SMTP DATA")
         if fault and fault.mode == "answer":
             return _smtp_refusal(fault)
+        if fault and fault.mode == "delay":
+            await asyncio.sleep(fault.seconds)
         content = envelope.content or b""
         raw = content if isinstance(content, bytes) else content.encode()
         keep(self.tenant, envelope.mail_from or "", envelope.rcpt_tos, raw)
         self.tenant.store.flush()
+        if fault and fault.mode == "hold":
+            await asyncio.sleep(fault.seconds)
         if fault and fault.mode == "cut" and isinstance(server.transport, asyncio.Transport):
             server.transport.abort()  # the message is kept, its sender never hears so
         return _smtp_refusal(fault) if fault and fault.mode == "answer_after" else "250 Message accepted"

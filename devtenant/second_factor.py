@@ -9,7 +9,7 @@ from . import conditional_access, crosstenant
 from .conditional_access import BLOCKED, DEVICE_NOT_COMPLIANT, DEVICE_NOT_JOINED, Demand, SignIn
 from .flows import Page, known_in, note, refusal, unless_silent
 from .identities import OUR_NAME
-from .pages import page, problem, tenant_of
+from .pages import page, tenant_of
 from .picker import picker
 from .store import Json
 from .tenant import Tenant
@@ -63,9 +63,7 @@ def _check_blocked(request: Request, flow: Json, asked: list[Demand], enforced: 
         DEVICE_NOT_COMPLIANT: f"{OUR_NAME} wants a device that it or your organisation manages.",
         DEVICE_NOT_JOINED: f"{OUR_NAME} wants a device that is joined to its network.",
     }
-    note(tenant_of(request), flow, code, "Blocked by Conditional Access", asked=asked)
-    title = "You cannot get to this right now"
-    raise Page(problem(request, title, texts[code], code=code, status=403, flow=flow))
+    raise refusal(request, flow, "You cannot get to this right now", texts[code], code=code, asked=asked)
 
 
 def _was_given(tenant: Tenant, flow: Json, session: Json, account: Json, trusted: bool, oldest: float | None) -> bool:
@@ -85,7 +83,7 @@ def _check_frequency(request: Request, flow: Json, session: Json, account: Json,
     """A sign-in frequency without a second factor asks for the account again (entra.md §5)."""
     tenant = tenant_of(request)
     known = known_in(tenant, session, account)
-    if flow["picked_at"] is None and known and tenant.now() - known["proved_at"] > oldest:
+    if flow["picked_at"] is None and known and tenant.now() - known.get("proved_at", 0) > oldest:
         flow["login_hint"] = account["address"]
         raise Page(unless_silent(request, flow, "interaction_required", 70043) or picker(request, flow))
 
@@ -97,13 +95,15 @@ def _stop(request: Request, flow: Json, account: Json, trusted: bool, asked: lis
     tenant = tenant_of(request)
     if flow["failed"] == "cannot":
         text = f"{OUR_NAME} only lets you in with a second proof that it is you. Try again when you can give it."
-        raise refusal(request, flow, "You did not verify your identity", text, code=NOT_GIVEN, again="retry")
+        raise refusal(
+            request, flow, "You did not verify your identity", text, code=NOT_GIVEN, asked=asked, again="retry"
+        )
     if flow["failed"] == LOST:
         text = (
             "Nobody answered on the phone that is registered for you. If you have a new one or lost it, ask the person "
             "who arranged your access to have your second factor reset."
         )
-        raise refusal(request, flow, "We could not verify your identity", text, code=FAILED, again="retry")
+        raise refusal(request, flow, "We could not verify your identity", text, code=FAILED, asked=asked, again="retry")
     home = tenant.organisation(account["tenant"]) if trusted else None
     who = home["name"] if home else OUR_NAME
     if account.get("second_factor") == NONE:

@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from clinicportal.privileges import FULL, NOTHING, READ, WRITE
+from clinicportal.privileges import FULL, KEEP, NOTHING, READ, WRITE
 
 
 class PartnersConfig(AppConfig):
@@ -28,4 +28,6 @@ class PartnersConfig(AppConfig):
         "partners_lane": (READ, WRITE, NOTHING),
         "partners_shut": (READ, READ, NOTHING),
         "partners_directorylag": (READ, WRITE, NOTHING),
+        "partners_contextcheck": (READ, WRITE, NOTHING),
+        "partners_attestation": (KEEP, KEEP, NOTHING),
     }

@@ -64,9 +64,10 @@ def approve(
 ) -> None:
     """Record the decision, the grants that wait for the guest, the invitation, and the work in the directory.
 
-    `until` is an exclusive end, earlier than asked; None: as asked, but never past the agreement.
+    `until` is an exclusive end, earlier than asked; None: as asked, but never past the agreement. `by` has confirmed a
+    short while ago that it is them (policies.check_proved).
     """
-    policies.check_can_decide(by, request)
+    policies.check_can_approve(by, request)
     ends_at = end_if_approved(request)
     if until is not None and until > ends_at:
         raise ValueError("an approval may shorten what was asked for, never lengthen it")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
@@ -429,6 +430,59 @@ class Invitation(Stateful):
     def message_id(self) -> str:
         """One mail has one Message-ID: a second delivery says the same."""
         return f"<{self.pk}.{self.generation}@clinicportal>"
+
+
+# ---------------------------------------------------------------- whether a second factor is asked for at all
+
+
+class ContextCheck(models.Model):
+    """What our tenant last said of an authentication context: whether a policy that asks for a second factor is
+    bound to it. Only the worker writes it."""
+
+    context = models.CharField(primary_key=True, max_length=10)
+    bound = models.BooleanField(null=True)  # None: the tenant has not answered yet
+    because = models.CharField(max_length=40, blank=True)  # why it is not bound (entra.why_not_bound)
+    answered_at = models.DateTimeField(null=True)
+    tried_at = models.DateTimeField(null=True)
+    trouble = models.CharField(max_length=60, blank=True)  # why the last try brought no answer
+    due_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(bound=None) | Q(answered_at__isnull=False), name="context_answer_has_a_time"
+            )
+        ]
+        ordering = ["context"]
+
+    def __str__(self) -> str:
+        return f"{self.context} {'bound' if self.bound else self.because or 'unknown'}"
+
+
+class Attestation(models.Model):
+    """An operator's word, until a date, that a policy is bound to a context. The newest one for a context counts."""
+
+    LONGEST = timedelta(days=90)
+
+    id = models.BigAutoField(primary_key=True)
+    context = models.CharField(max_length=10)
+    until = models.DateTimeField()  # exclusive
+    by_name = models.CharField(max_length=200)
+    made_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                # A day more than LONGEST: it ends with the day.
+                condition=Q(until__lte=F("made_at") + timedelta(days=91)),
+                name="attestation_ends",
+            )
+        ]
+        indexes = [models.Index(fields=["context", "-made_at"], name="attestation_newest")]
+        ordering = ["-made_at"]
+
+    def __str__(self) -> str:
+        return f"{self.context} attested until {self.until:%Y-%m-%d}"
 
 
 # ---------------------------------------------------------------- what the operator has to look at

@@ -52,8 +52,9 @@ def start_anew(invitation: Invitation, *, by: User | None, because: str, address
     guest = Guest.objects.select_for_update().select_related("user").get(pk=invitation.guest_id)
     invitation.refresh_from_db()
     is_staff = by is not None and by.is_staff_member
-    if is_staff:
-        policies.check_not_tied(by, request)  # type: ignore[arg-type]
+    if by is not None and is_staff:
+        policies.check_is_approver(by)
+        policies.check_not_tied(by, request)
     check_can_start_anew(guest, invitation, job, is_staff=is_staff)
     if address:
         check_address(guest, address)
@@ -129,6 +130,7 @@ def confirm(reset: Reset, *, by: User) -> None:
     """ "It is the same person": one of our staff has made sure, so the new link may go out."""
     policies.check_is_approver(by)
     policies.check_not_tied(by, reset.request)
+    policies.check_proved(by, "confirm")
     AccessRequest.objects.select_for_update().get(pk=reset.request_id)
     job = ProvisioningJob.objects.select_for_update().get(request=reset.request_id)
     if reset.new_address:

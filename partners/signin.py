@@ -7,6 +7,7 @@ organisation allows. An email address may deny, never admit.
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +29,15 @@ from clinicportal import audit
 from clinicportal.http import Session, entra_session
 from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION
 from clinicportal.models import StaffRole, User
-from partners import addresses, failures, idtoken, invitations, redemption, signin_help
+from clinicportal.sessions import SID
+from partners import addresses, assurance, failures, idtoken, invitations, redemption, signin_help
 from partners.models import Guest, Invitation, PartnerOrganisation
 from records.models import Grant, Suspension
 
 log = structlog.get_logger(__name__)
 
 APP_ROLES = {f"Portal.{role.value.capitalize()}": role for role in StaffRole}
+NOT_BOUND = "context-not-bound"
 PASSCODE = "mail"  # the `idp` of a guest who redeemed with a one-time passcode
 
 
@@ -84,6 +87,8 @@ def own_issuer() -> str:
 
 def admit(identity: Identity) -> User:
     """Return the person who signs in. Raises TurnedAway."""
+    if not assurance.admits(settings.ENTRA_CONTEXT_SIGN_IN):
+        raise TurnedAway(NOT_BOUND)
     if settings.ENTRA_CONTEXT_SIGN_IN not in identity.contexts:
         raise TurnedAway("no-second-factor")
     user = User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).first()
@@ -106,6 +111,14 @@ def staff_member(user: User | None, identity: Identity) -> User:
     user.roles_checked_at = timezone.now()
     user.save()
     return user
+
+
+def refresh_roles(user: User, identity: Identity) -> None:
+    """Take over the roles that a fresh token of a member of staff says: one that was taken away must not act."""
+    if user.staff_roles:
+        user.staff_roles = [] if identity.identity_provider else sorted(identity.roles)
+        user.roles_checked_at = timezone.now()
+        user.save(update_fields=["staff_roles", "roles_checked_at"])
 
 
 def invited_guest(guest: Guest, identity: Identity) -> User:
@@ -188,12 +201,14 @@ class Adapter(DefaultSocialAccountAdapter):
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
     ) -> None:
-        raise ImmediateHttpResponse(self.refuse(request, exception or error))
+        if exception is None and "state" not in (extra_context or {}):
+            exception = idtoken.Invalid("state")  # nobody in this browser began it, whatever else it says
+        raise ImmediateHttpResponse(self.refuse(request, exception or idtoken.Invalid("no-code")))
 
     def refuse(self, request: HttpRequest, trouble: object) -> HttpResponse:
         """The attempt failed before anyone was identified: a page with a way on, one line in the audit."""
         code = str(trouble) if isinstance(trouble, idtoken.Invalid) else type(trouble).__name__
-        if request.GET.get("error"):
+        if request.GET.get("error") and code == "no-code":
             # The number is in the description only, and only some errors come back at all (entra.md, section 13).
             code = failures.number_in(request.GET.get("error_description", "")[:200]) or "declined-at-entra"
         log.warning("sign-in failed", code=code)
@@ -238,12 +253,23 @@ def short(request_id: str) -> str:
     return request_id[:8].upper()
 
 
+def sid_of(claims: dict[str, Any]) -> str:
+    """The tenant's name for this browser's sign-in there; empty when the token has none that we can keep."""
+    sid = str(claims.get("sid") or "")
+    return sid if is_sid(sid) else ""
+
+
+def is_sid(text: str) -> bool:
+    return re.fullmatch(r"[!-~]{1,64}", text) is not None
+
+
 @receiver(user_logged_in)
 def begin_session(sender: object, request: HttpRequest, user: User, **_: Any) -> None:
     """Start the session's clock, keep its proof of a second factor, choose the organisation where there is one."""
     identity = Identity.of(request.entra_claims)  # type: ignore[attr-defined]
     request.session.start()  # type: ignore[attr-defined]
     request.session[MFA] = timezone.now().isoformat()
+    request.session[SID] = sid_of(request.entra_claims)  # type: ignore[attr-defined]
     choices = [] if user.staff_roles else allowed_organisations(user, identity.identity_provider)
     request.session["organisations"] = [str(organisation.pk) for organisation in choices]
     if len(choices) == 1:

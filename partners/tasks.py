@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 
 import structlog
-from celery import shared_task
+from celery import Task, shared_task
 from kombu.pools import producers
 
 from clinicportal.celery import app
-from partners import access_requests, directory, entra, incidents, invitations, notices, provisioning, queue
+from partners import access_requests, assurance, directory, entra, incidents, invitations, notices, provisioning, queue
 from partners.models import Step
 
 log = structlog.get_logger(__name__)
@@ -55,18 +55,35 @@ def follow_directory() -> None:
     directory.follow(entra.client())
 
 
+@shared_task(ignore_result=True)
+def check_contexts() -> None:
+    """Each few seconds: whether it is time to read the tenant's policies again. Mostly it is not."""
+    assurance.check_when_due(entra.client())
+
+
+@shared_task(ignore_result=True)
+def check_contexts_now() -> None:
+    """An operator pressed the button."""
+    assurance.check(entra.client())
+
+
 def nudge(job_id: uuid.UUID, *, after: float = 0.0) -> bool:
-    """Ring for a job. Never raises: with the broker away the work waits in its row, and the sweep finds it."""
+    """Ring for a job. With the broker away the work waits in its row, and the sweep finds it."""
+    return ring(run_job, str(job_id), after=after)
+
+
+def ring(task: Task, *arguments: str, after: float = 0.0) -> bool:
+    """Ask a worker for a task, once. Never raises; False: the broker is away."""
     try:
         with producers[app.connection_for_write(transport_options=IMPATIENT)].acquire(block=True) as producer:
-            run_job.apply_async(
-                (str(job_id),),
+            task.apply_async(
+                arguments,
                 producer=producer,
                 countdown=after,
                 expires=after + EXPIRES_SECONDS,
                 retry_policy=ONCE_MORE,
             )
     except Exception as problem:  # kombu, redis and sockets each have their own
-        log.warning("no nudge", job=str(job_id), problem=type(problem).__name__)
+        log.warning("no nudge", task=task.name, about=arguments, problem=type(problem).__name__)
         return False
     return True

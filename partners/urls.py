@@ -1,6 +1,6 @@
 from django.urls import path
 
-from partners.views import approvals, incidents, register, sponsors, welcome
+from partners.views import approvals, incidents, register, safety, sponsors, welcome
 
 app_name = "partners"
 urlpatterns = [
@@ -30,6 +30,8 @@ urlpatterns = [
     path("incidents/", incidents.incidents, name="incidents"),
     path("incidents/<int:pk>/close/", incidents.close, name="close-incident"),
     path("welcome/again/", welcome.start_again, name="again"),
+    path("sign-in-safety/", safety.safety, name="safety"),
+    path("sign-in-safety/check/", safety.check_now, name="check-now"),
     path("welcome/back/", welcome.back, name="back"),
     path("welcome/<str:token>/", welcome.welcome, name="welcome"),
     path("welcome/<str:token>/continue/", welcome.go, name="go"),

@@ -68,6 +68,8 @@ class Portal:
         if self.with_tenant:
             demo = self._step("Fill an empty portal with demo data", "demo", "--if-empty")
             steps.append(replace(demo, needs_tenant=True, done=self.paths.data / "demo-is-in"))
+            # The worker does it by itself soon after its start; the first person to sign in may be sooner.
+            steps.append(replace(self._step("Read the tenant's policies", "entra", "policies"), needs_tenant=True))
         return [step for step in steps if step.done is None or not step.done.exists()]
 
     def _step(self, title: str, *arguments: str) -> Step:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('clinicportal', '0002_audit'),
+        ('clinicportal', '0003_session_sid'),
     ]
 
     operations = [

@@ -14,7 +14,7 @@ from ..errors import GraphError
 from ..pages import tenant_of
 from ..seed import authentication_context
 from ..store import Json
-from ..tenant import timestamp
+from ..tenant import Tenant, timestamp
 from . import lists
 from .wire import GRAPH, body_of, graph_operation, not_found, public, reply, require
 
@@ -49,12 +49,16 @@ async def get_policy(request: Request) -> Response:
 @graph_operation("POST /identity/conditionalAccess/policies", *WRITE)
 async def create_policy(request: Request) -> Response:
     _require_all(request, "POST /identity/conditionalAccess/policies")
-    asked, now = await body_of(request), timestamp(time.time())
+    return reply(request, _entity(create(tenant_of(request), await body_of(request))), 201)
+
+
+def create(tenant: Tenant, asked: Json) -> Json:
+    """Keep a new policy. Raises GraphError."""
+    now = timestamp(time.time())
     blank = {"description": None, "templateId": None, "grantControls": None, "sessionControls": None}
     policy = {"id": str(uuid.uuid4()), **blank, "createdDateTime": now, "modifiedDateTime": None, **_checked(asked)}
     _check_whole(policy)
-    tenant_of(request).store.put("policies", policy["id"], policy)
-    return reply(request, _entity(policy), 201)
+    return tenant.store.put("policies", policy["id"], policy)
 
 
 @graph_operation("PATCH /identity/conditionalAccess/policies/{id}", *WRITE)

@@ -17,6 +17,7 @@ from urllib3.exceptions import NewConnectionError
 
 from clinicportal.http import Session, entra_session
 from partners.entra import credentials
+from partners.entra.conditional_access import People, Policy
 from partners.entra.errors import ALREADY_MEMBER, Refused, TryLater, code_and_message, meaning
 
 log = structlog.get_logger(__name__)
@@ -208,6 +209,17 @@ class Graph:
     def set_other_addresses(self, id: uuid.UUID, addresses: list[str]) -> None:
         """Needs User.ReadWrite.All, which nothing else here does."""
         self._call("PATCH", f"/users/{id}", json={"otherMails": addresses}, personal=True)
+
+    def conditional_access(self, people: People) -> list[Policy]:
+        """All Conditional Access policies ("List policies"). Needs the optional permission Policy.Read.All."""
+        found, path = [], "/identity/conditionalAccess/policies"
+        while path:
+            answer = self._call("GET", path)
+            if not isinstance(answer, dict) or not isinstance(answer.get("value"), list):
+                raise TryLater("no_answer")
+            found += [Policy.of(policy, people) for policy in answer["value"]]
+            path = str(answer.get("@odata.nextLink") or "").removeprefix(self._url)
+        return found
 
     # ---------------------------------------------------------------- the wire
 

@@ -253,6 +253,21 @@ PAUSED = {
 """Why the access of a person is paused: the note of a records.Suspension."""
 
 OPERATOR: dict[str, Next] = {
+    "context_not_bound": Next(
+        Turn.OPERATOR,
+        _("No policy in our tenant asks everybody for a second factor in this authentication context, so the portal "
+          "lets nobody pass. Mend the Conditional Access policy; the portal notices within a minute."),
+    ),
+    "context_unknown": Next(
+        Turn.OPERATOR,
+        _("The portal cannot read whether a policy is bound to this authentication context, so it lets nobody pass. "
+          "Grant Policy.Read.All to the Graph registration, or attest it: `manage.py entra attest`."),
+    ),
+    "attestation_ends": Next(
+        Turn.OPERATOR,
+        _("The attestation for this authentication context runs out on that day. Attest it again on the page “Sign-in "
+          "safety”, or nobody can pass from then on."),
+    ),
     "directory_away": Next(
         Turn.OPERATOR,
         _("Microsoft Graph has not answered several times in a row, so all calls wait and one tries now and then. Look "

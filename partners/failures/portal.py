@@ -63,6 +63,14 @@ TURNED_AWAY = {
         Next(Turn.GUEST, _("Open the link in the mail once more and press “Send me a new link”, or ask your sponsor "
                            "to send it again.")),
     ),
+    "context-not-bound": Failure(
+        _("We cannot let anyone in just now"),
+        _("Nothing is wrong with your account. A safety check of our sign-in did not pass, and our operator knows."),
+        _("A safety check of our sign-in did not pass, so nobody new is let in. We are working on it."),
+        _("No policy is bound to the authentication context of sign-in, or that cannot be read."),
+        Next(Turn.OPERATOR, _("Whoever is signed in can go on working. Please try again in a few minutes."),
+             "sign-in", _("Try again")),
+    ),
     "identity-check": Failure(
         _("We are making sure that it is you"),
         _("Your way to sign in has changed, so our team confirms it before you go on. Nothing was opened."),
@@ -113,6 +121,14 @@ ATTEMPT = {
     # idtoken.Invalid, with our codes
     **dict.fromkeys(["malformed", "algorithm", "unknown-key", "several-audiences", "tenant", "nonce"], _UNTRUSTED),
     "discovery-issuer": _MISCONFIGURED,
+    "not-fresh": Failure(
+        COULD_NOT,
+        _("That sign-in was too old for what you wanted to do. Nothing was opened."),
+        _("A sign-in was too old for what it was needed for. Signing in again helps."),
+        _("The token's auth_time is missing or too old for the act. If it happens to everybody, make auth_time an "
+          "optional claim of the ID token."),
+        AGAIN,
+    ),
     # idtoken.Invalid, with the names of PyJWT's exceptions
     **dict.fromkeys(
         ["InvalidTokenError", "DecodeError", "InvalidSignatureError", "InvalidAudienceError", "InvalidIssuerError",
@@ -124,12 +140,13 @@ ATTEMPT = {
     # the way to the tenant and back: requests, JSON, allauth
     **dict.fromkeys(
         ["ConnectionError", "ConnectTimeout", "ReadTimeout", "Timeout", "SSLError", "ChunkedEncodingError",
+         "tenant-away", "tenant-slow", "tenant-malformed",
          "RequestException", "HTTPError", "JSONDecodeError", "ValueError", "KeyError", "InvalidURL",
          "OutsideAllowlist"],
         _AWAY,
     ),
-    **dict.fromkeys(["declined-at-entra", "PermissionDenied", "OAuth2Error", "NoneType", "unknown", "cancelled",
-                     "denied"], _INTERRUPTED),
+    **dict.fromkeys(["state", "no-code", "declined-at-entra", "PermissionDenied", "OAuth2Error", "NoneType", "unknown",
+                     "cancelled", "denied"], _INTERRUPTED),
 }  # fmt: skip
 
 UNKNOWN = Failure(

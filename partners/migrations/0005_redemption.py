@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('partners', '0003_pacing'),
+        ('partners', '0004_assurance'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

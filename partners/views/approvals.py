@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -25,6 +26,7 @@ from partners import (
     progress,
     provisioning,
     redemption,
+    stepup,
     turns,
     words,
     working_hours,
@@ -119,7 +121,19 @@ def decision(request: Request, pk: int) -> HttpResponse:
     found = find(request, pk)
     if request.headers.get("HX-Request"):
         return render(request, "partners/_progress.jinja", live_progress(request, found, for_staff=True))
-    return render(request, "partners/decision.jinja", page_of(request, found))
+    more = typed_before(request, found)
+    return render(request, "partners/decision.jinja", page_of(request, found, **more))
+
+
+def typed_before(request: Request, found: AccessRequest) -> dict[str, Any]:
+    """The form as it was when the approver went to confirm and could not, with the reason on top."""
+    back = stepup.kept(request, "approve")
+    if back is None or back[0]["pk"] != found.pk or found.status != Status.IN_REVIEW:
+        return {}
+    intention, why = back
+    form = DecisionForm(intention["notes"])
+    form.add_error(None, why)
+    return {"form": form}
 
 
 def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, Any]:
@@ -197,20 +211,40 @@ def why_not_yours(request: Request, found: AccessRequest) -> str:
 @require_POST
 @approvers_only
 def approve(request: Request, pk: int) -> HttpResponse:
-    """Approve as asked, or until the usual last day."""
+    """Approve as asked, or until the usual last day. The approver may have to confirm first that it is them."""
     found = find(request, pk)
     form = DecisionForm(request.POST)
-    until = None
-    if "shorter" in request.POST:
-        shorter = checks.shorter_end(found)
-        until = dates.end_of(shorter) if shorter else None
     if not form.is_valid():
         return render(request, "partners/decision.jinja", page_of(request, found, form=form))
+    policies.check_can_decide(request.user, found)
+    shorter = checks.shorter_end(found) if "shorter" in request.POST else None
+    intention = {
+        "pk": pk,
+        "until": dates.end_of(shorter).isoformat() if shorter else None,
+        "notes": form.cleaned_data,
+        "as_of": found.changed_at.isoformat(),
+    }
+    return stepup.go(request, "approve", intention)
+
+
+def approve_now(request: Request, intention: stepup.Intention) -> HttpResponse:
+    """What was pressed before the approver confirmed, unless the request changed while they did."""
+    found = find(request, intention["pk"])
+    until = dt.datetime.fromisoformat(intention["until"]) if intention["until"] else None
     try:
-        decisions.approve(found, by=request.user, until=until, **form.cleaned_data)
+        if found.changed_at.isoformat() != intention["as_of"]:
+            raise IllegalTransition("the request is no longer what was looked at")
+        decisions.approve(found, by=request.user, until=until, **intention["notes"])
     except IllegalTransition:
         too_late(request)
-    return redirect("partners:decision", pk=pk)
+    else:
+        messages.success(request, _("Approved. We are setting it up now."))
+    return redirect("partners:decision", pk=found.pk)
+
+
+stepup.register(
+    "approve", stepup.Act(approve_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]))
+)
 
 
 @get_or_post
@@ -268,8 +302,25 @@ def resume(request: Request, pk: int) -> HttpResponse:
 @require_POST
 @approvers_only
 def confirm(request: Request, pk: int) -> HttpResponse:
-    """ "Confirm it is the same person": the new link may go out."""
-    return _about_the_person(request, pk, lambda found, reset: redemption.confirm(reset, by=request.user))
+    """ "Confirm it is the same person": the new link may go out. Asks for a fresh proof, as approving does."""
+    reset = open_reset(find(request, pk))
+    return stepup.go(request, "confirm", {"pk": pk, "reset": reset.pk if reset else None})
+
+
+def confirm_now(request: Request, intention: stepup.Intention) -> HttpResponse:
+    """What was pressed, unless it is another reset by now."""
+
+    def act(found: AccessRequest, reset: Reset) -> None:
+        if reset.pk != intention["reset"]:
+            raise IllegalTransition("this is no longer the reset that was looked at")
+        redemption.confirm(reset, by=request.user)
+
+    return _about_the_person(request, intention["pk"], act)
+
+
+stepup.register(
+    "confirm", stepup.Act(confirm_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]))
+)
 
 
 @get_or_post

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from clinicportal.requests import Request
-from partners import failures, policies, words
+from partners import assurance, failures, policies, words
 from partners import incidents as verbs
 from partners.forms import CloseIncidentForm
 from partners.models import Incident
@@ -31,6 +31,7 @@ def incidents(request: Request) -> HttpResponse:
         "open": [_row(incident) for incident in Incident.objects.open()],
         "closed": [_row(incident) for incident in page],
         "page": page,
+        "shaky": assurance.shaky(),
     }
     return render(request, "partners/incidents.jinja", context)
 

@@ -283,6 +283,7 @@ def ways_in_page(found: AccessRequest, **more: Any) -> dict[str, Any]:
         "may_send_again": may_send_again(found),
         "sign_in_address": settings.BASE_URL + reverse("sign-in"),
         "mail_note": failures.note_about_mail(),
+        "been_in": found.invitation.status == Invitation.Status.COMPLETED,
         "held": found.invitation.status == Invitation.Status.HELD,
     }
     return {**context, **more}

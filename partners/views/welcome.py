@@ -15,8 +15,8 @@ from clinicportal.rules import Denied, IllegalTransition
 from partners import dates, invitations, redemption, words
 from partners.forms import NotForMeForm
 from partners.invitations import Link, Opened
+from partners.leaving import leave_for
 from partners.models import Invitation, Reset
-from partners.signin_views import leave_for
 
 RENEWABLE = {Link.EXPIRED, Link.REPLACED, Link.WRONG_ACCOUNT, Link.ACCEPTED}
 

@@ -166,3 +166,9 @@ def test_everything_that_is_read_fits_the_description(tenant):
     assert tenant.graph("GET", f"{bin_}/{guest}").status_code == 200
     assert tenant.graph("POST", f"{bin_}/{guest}/restore").status_code == 200
     assert held(tenant) == ""
+
+
+def test_exchanges_that_made_room_are_not_passed_over(tenant):
+    tenant._lost = 1
+    with pytest.raises(AssertionError, match="more exchanges than devtenant keeps"):
+        tenant.take_exchanges()

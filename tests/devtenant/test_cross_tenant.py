@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from .conftest import SIGNIN_CLIENT
 from .test_guests import NURSE, refusal_of
 from .test_signin import NORTHFIELD, SPONSOR, claims_for
 
@@ -106,8 +107,6 @@ def test_inbound_blocked_after_the_invitation_stops_the_link(tenant, browser):
 
 
 def test_one_app_can_be_closed_to_a_partner(admin, browser):
-    from .conftest import SIGNIN_CLIENT
-
     one = {"accessType": "blocked", "targets": [{"target": SIGNIN_CLIENT, "targetType": "application"}]}
     body = {"tenantId": NORTHFIELD, "b2bCollaborationInbound": {**ALLOWED, "applications": one}}
     assert admin.graph("POST", f"{BASE}/partners", body).status_code == 201

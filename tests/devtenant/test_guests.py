@@ -227,6 +227,7 @@ def test_the_sign_in_log_has_a_line_for_each_outcome(tenant, browser):
     browser.start().press(SPONSOR).press("cannot").press("retry").press("verify")
     lines = [(s["status"]["errorCode"], s["userPrincipalName"]) for s in tenant.read("signins")]
     assert lines == [(50074, SPONSOR), (0, SPONSOR)]
+    assert [s["conditionalAccessStatus"] for s in tenant.read("signins")] == ["failure", "success"]
     assert tenant.read("signins")[-1]["homeTenantId"] == NORTHFIELD
 
 

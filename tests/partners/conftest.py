@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from clinicportal.http import Session
 from clinicportal.models import StaffRole, User
-from partners import access_requests, dates, decisions, entra, lag, mailing
+from partners import access_requests, dates, decisions, entra, idtoken, lag, mailing
 from partners.models import (
     AccessRequest,
+    ContextCheck,
     Domain,
     Guest,
     IdentityProvider,
@@ -74,7 +75,16 @@ def make_approver(name: str = "Access Approver", **fields: Any) -> User:
         "roles_checked_at": timezone.now(),
         **fields,
     }
-    return make.signed_in(make.make_user(name, **fields), None)
+    approver = make.signed_in(make.make_user(name, **fields), None)
+    approver.proofs = {"c2": timezone.now()}
+    return approver
+
+
+@pytest.fixture
+def assured(db: None) -> None:
+    """The tenant said a moment ago that policies are bound to the contexts."""
+    for context in ("c1", "c2"):
+        ContextCheck.objects.using("worker").create(context=context, bound=True, answered_at=timezone.now())
 
 
 @pytest.fixture
@@ -169,6 +179,22 @@ def tenant(tenant_process: Process, settings: Any) -> Iterator[Process]:
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", tenant_process.port + 2
     with contract.kept_by(tenant_process):
         yield tenant_process
+
+
+@pytest.fixture
+def entrance(tenant: Process, assured: None, settings: Any) -> Iterator[Process]:
+    """The portal's sign-in in front of the stand-in, whose documents nobody has fetched yet."""
+    home = settings.ENTRA["tenant_id"]
+    settings.ENTRA = {
+        **settings.ENTRA,
+        "authority": f"http://login.localhost:{tenant.port}/{home}",
+        "token_authority": f"{tenant.https}/{home}",
+        "graph_url": f"{tenant.https}/v1.0",
+        "ca_file": str(Path(tenant.data) / "ca.pem"),
+    }
+    idtoken.forget()
+    yield tenant
+    idtoken.forget()
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from pathlib import Path
 import jwt
 import pytest
 import requests
+from django.contrib.auth.models import AnonymousUser
 from django.urls import reverse
 
 import partners
-from partners import failures, gates, traffic
+from partners import failures, gates, idtoken, signin, traffic
 from partners.entra import errors
 from partners.failures import directory
 from partners.failures.words import Failure, Turn
@@ -85,7 +86,7 @@ def test_every_incident_has_words_for_the_operator():
     assert {code for code in reported if not failures.is_known(code)} == set()
 
 
-@pytest.mark.parametrize("code", sorted(codes_raised("TurnedAway", "Invalid")))
+@pytest.mark.parametrize("code", sorted(codes_raised("TurnedAway", "Invalid") | {signin.NOT_BOUND}))
 def test_every_code_of_our_sign_in_has_words_for_all_readers(code):
     assert failures.sign_in(code).known, code
     reads_well(failures.sign_in(code))
@@ -200,10 +201,11 @@ def test_no_number_is_refused_with_a_sentence_and_kept(anyone):
     assert b"it does not work" in page.content
 
 
-def test_entras_refusal_at_the_callback_is_told_in_words(anyone):
-    answer = anyone.get(
-        reverse("sign-in-callback"), {"error": "access_denied", "error_description": "AADSTS65004: User declined"}
-    )
+def test_entras_refusal_at_the_callback_is_told_in_words(db, rf):
+    """The way back of an attempt that this browser began, with an error instead of a code."""
+    request = rf.get("/", {"error": "access_denied", "error_description": "AADSTS65004: User declined to consent"})
+    request.id, request.user, request.session = "12345678-0000", AnonymousUser(), {}
+    answer = signin.Adapter().refuse(request, idtoken.Invalid("no-code"))
     assert answer.status_code == 403
     assert b"You did not accept what Microsoft asked" in answer.content
     assert b"65004" not in answer.content

@@ -20,9 +20,12 @@ from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, R
 from partners.signin import Identity, TurnedAway, admit
 from records.models import Patient, Suspension
 from tests import factories as make
+from tests.devtenant.conftest import Person
 from tests.factories import client_for
 from tests.partners.conftest import HOME, as_worker, make_approver, make_partner, make_sponsor
 from tests.partners.test_pages import heading, text
+
+pytestmark = pytest.mark.usefixtures("assured")
 
 NURSE, NEW = "nurse@northfield.example", "practice.nurse@northfield.example"
 Status, Because = Invitation.Status, Reset.Because
@@ -450,3 +453,73 @@ def test_sign_in_codes_reach_their_pages(sent, rf):
     page = signin.turn_away(request, identity_of(sent.guest, identity_provider="live.com"), away)
     assert "Start again with the right account" in page.content.decode()
     assert "12345678" in page.content.decode()
+
+
+# ---------------------------------------------------------------- through the real directory
+
+
+def redeem(tenant, address: str, url: str) -> Identity:
+    """Accept as `address` and sign in, in a browser of one's own. Returns what the token says."""
+    browser = Person(tenant)
+    browser.open(url).press(address)
+    browser.press("accept")
+    return Identity.of(browser.sign_in(address))
+
+
+def test_a_stranger_redeems_then_the_invited_person_with_the_same_object(graph, tenant, job):
+    run(job, graph)
+    invitation = Invitation.objects.get()
+    stranger = redeem(tenant, "stranger@elsewhere.example", invitations.redeem_url(invitation))
+    with pytest.raises(TurnedAway, match="wrong-account") as away:
+        admit(stranger)
+    invitations.wrong_account(away.value.guest, identity_provider=stranger.identity_provider)
+    redemption.new_link(Invitation.objects.get(), by=None)
+    run(job, graph)
+    nurse = redeem(tenant, NURSE, invitations.redeem_url(Invitation.objects.get()))
+    assert nurse.object_id == stranger.object_id, "the object is the same, the human is another"
+    assert admit(nurse) == away.value.guest.user
+    with pytest.raises(TurnedAway, match="wrong-account"):
+        admit(replace(nurse, identity_provider=stranger.identity_provider))
+
+
+def test_a_colleague_redeems_a_forwarded_link(graph, tenant, job):
+    """The same organisation and an allowed provider: only the address tells them apart."""
+    run(job, graph)
+    doctor = redeem(tenant, "doctor@northfield.example", invitations.redeem_url(Invitation.objects.get()))
+    assert doctor.identity_provider == HOME
+    with pytest.raises(TurnedAway, match="wrong-account") as away:
+        admit(doctor)
+    invitations.wrong_account(away.value.guest, identity_provider=HOME)
+    redemption.new_link(Invitation.objects.get(), by=None)
+    run(job, graph)
+    nurse = redeem(tenant, NURSE, invitations.redeem_url(Invitation.objects.get()))
+    assert admit(nurse).pk == away.value.guest.pk
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_a_changed_address_in_the_real_directory(graph, tenant, job, approver, may_write):
+    """With User.ReadWrite.All the job adds the address; without it a person does, and the job finds it there."""
+    permissions = ["User.Invite.All", "GroupMember.ReadWrite.All", "User.Read.All"]
+    tenant.do("permissions", permissions=[*permissions, *["User.ReadWrite.All"] * may_write])
+    tenant.do("accounts", address=NEW)
+    run(job, graph)
+    nurse = redeem(tenant, NURSE, invitations.redeem_url(Invitation.objects.get()))
+    guest = Guest.objects.get(address=NURSE)
+    invitations.complete(guest, identity_provider=nurse.identity_provider)
+    redemption.start_anew(invitation_of(guest), by=approver, because=Because.NEW_ADDRESS, address=NEW)
+    run(job, graph)
+    if not may_write:
+        parked = job.steps.get(state=Step.State.PARKED)
+        assert parked.last_code == "address_not_writable"
+        tenant.do("permissions", permissions=[*permissions, "User.ReadWrite.All"])
+        changed = tenant.graph("PATCH", f"/users/{nurse.object_id}", {"otherMails": [NURSE, NEW]})
+        assert changed.status_code == 204
+        tenant.do("permissions", permissions=permissions)
+        job.refresh_from_db()
+        provisioning.resume(job, by=approver)
+        run(job, graph)
+    job.refresh_from_db()
+    assert job.status == ProvisioningJob.Status.DONE
+    again = redeem(tenant, NEW, invitations.redeem_url(Invitation.objects.get()))
+    assert (again.object_id, again.address) == (nurse.object_id, NEW)
+    assert admit(again).pk == guest.pk

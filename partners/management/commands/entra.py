@@ -1,4 +1,8 @@
-"""`manage.py entra check`: whether the directory job could do its work, said in sentences."""
+"""`manage.py entra`: whether the directory job could do its work, and whether the tenant asks for a second factor.
+
+`check` says it in sentences. `policies` reads the Conditional Access policies and notes the answer, as the worker does
+each hour. `attest` is an operator's word in place of that answer, where the tenant cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from partners import entra, turns
+from partners import assurance, dates, entra, turns
 from partners.entra import limits
 from partners.models import Gate
 
@@ -36,14 +40,41 @@ MARKS = {True: "ok    ", False: "FAILED", None: "note  "}
 Finding = tuple[bool | None, str]
 """Whether it is as it should be (None: somebody should know, nothing is wrong), and the sentence."""
 
+OPTIONAL = {
+    "Policy.Read.All": "an operator has to attest the policies (docs)",
+    "User.ReadWrite.All": "a person adds a guest's changed address in the directory by hand (docs)",
+}
+
 
 class Command(BaseCommand):
-    help = "Check what the directory job needs: token, permissions, access group, who may invite; and what holds it up."
+    help = "Check what the directory job needs; read the tenant's policies; attest that they are there."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["check"])
+        parser.add_argument("action", choices=["check", "policies", "attest"])
+        parser.add_argument("--context", help="for attest: the authentication context, such as c1")
+        parser.add_argument("--until", help="for attest: the last day, such as 2027-01-31, at most 90 days from now")
+        parser.add_argument("--by", help="for attest: who looked and says so, kept in the audit trail")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        {"check": self.check_all, "policies": self.policies, "attest": self.attest}[options["action"]](**options)
+
+    def policies(self, **_: Any) -> None:
+        assurance.check(entra.client())
+        for context in assurance.contexts():
+            self.stdout.write(sentence(assurance.standing(context)))
+
+    def attest(self, *, context: str | None, until: str | None, by: str | None, **_: Any) -> None:
+        name = " ".join((by or "").split())[:200]
+        if not (context and until and name):
+            raise CommandError("Say --context, --until and --by: which context, until which day, and who looked.")
+        try:
+            day = dates.read_day(until)
+            assurance.attest_by_hand(context, until=dates.end_of(day), name=name)
+        except ValueError as problem:
+            raise CommandError(str(problem)) from None
+        self.stdout.write(sentence(assurance.standing(context)))
+
+    def check_all(self, **_: Any) -> None:
         fine = True
         for passed, sentence in (*directory(entra.onlooker()), *traffic()):
             fine = fine and passed is not False
@@ -66,6 +97,9 @@ def directory(graph: entra.Graph) -> Iterator[Finding]:
             yield True, f"The job has {name} {purpose}."
         else:
             yield False, f"Grant the application permission {name} and its admin consent: the job needs it {purpose}."
+    for name, otherwise in OPTIONAL.items():
+        if name not in held:
+            yield None, f"Without the optional permission {name} {otherwise}."
     try:
         yield True, f"The access group is {graph.group_name()}."
     except (entra.TryLater, entra.Refused) as problem:
@@ -74,6 +108,20 @@ def directory(graph: entra.Graph) -> Iterator[Finding]:
             f"ENTRA_GROUP_ID ({settings.ENTRA['group_id']}) names no group that the job can read: {problem.code}.",
         )
     yield who_may_invite(graph, held)
+
+
+def sentence(standing: assurance.Standing) -> str:
+    """What a context is worth now, for the operator."""
+    name, check, attestation = standing.context, standing.check, standing.attestation
+    if standing.state == assurance.State.CHECKED:
+        return f"ok      {name}: a policy that asks for a second factor is bound to it."
+    if attestation and standing.state == assurance.State.ATTESTED:
+        last = dates.last_day(attestation.until).isoformat()
+        return f"ok      {name}: {attestation.by_name} attests until {last} that a policy is bound to it."
+    if check and standing.state == assurance.State.UNBOUND:
+        return f"FAILED  {name}: no policy is bound to it that asks everybody ({check.because}). Nobody can pass."
+    trouble = check.trouble if check else "not tried yet"
+    return f"FAILED  {name}: the tenant's policies were not read ({trouble}) and nobody attests them. Nobody can pass."
 
 
 def who_may_invite(graph: entra.Graph, held: set[str]) -> Finding:

@@ -133,6 +133,6 @@ def report(mails: list[float], parked: int, calls: Calls, used: Counter[str]) ->
     for name, number in asked.most_common():
         print(f"  {name:<42} {number / PEOPLE:.3f}")
     print(f"answered 429         {calls.throttled()} of {sum(asked.values())}: {share:.2%} (aim {MOST_THROTTLED:.0%})")
-    parts = ", ".join(f"{part} {1000 * seconds / PEOPLE:.1f}" for part, seconds in used.most_common())
-    print(f"processor, ms a guest {1000 * sum(used.values()) / PEOPLE:.1f}: {parts}")
+    parts = ", ".join(f"{part} {used_by / PEOPLE:.1f}" for part, used_by in used.most_common())
+    print(f"processor, ms a guest {sum(used.values()) / PEOPLE:.1f}: {parts}")
     print(f"load average         {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -70,8 +70,8 @@ class Place:
         return f"http://127.0.0.1:{self.port + 1}"
 
     def cpu(self) -> Counter[str]:
-        """Seconds of processor time that each part has used, its children that ended included."""
-        processes: dict[int, tuple[int, float, str, str]] = {}
+        """Milliseconds of processor time that each part has used, its children that ended included."""
+        processes: dict[int, tuple[int, int, str, str]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 name, _, rest = stat.read_text().rpartition(")")
@@ -81,7 +81,7 @@ class Place:
         found: Counter[str] = Counter()
         for pid, (_parent, ticks, name, command) in processes.items():
             if self.pid in ancestors(pid, processes):
-                found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")  # type: ignore[assignment]  # typeshed: counts are int
+                found[part_of(name, command)] += ticks * 1000 // os.sysconf("SC_CLK_TCK")
         return found
 
     def services(self) -> dict[str, str]:
@@ -99,7 +99,7 @@ class Place:
         return done.stdout
 
 
-def ancestors(pid: int, processes: dict[int, tuple[int, float, str, str]]) -> set[int]:
+def ancestors(pid: int, processes: dict[int, tuple[int, int, str, str]]) -> set[int]:
     found = set()
     while pid in processes and pid not in found:
         found.add(pid)

@@ -148,7 +148,14 @@ def database(url: str, **options: Any) -> dict[str, Any]:
         "PORT": str(query.pop("port", parts.port or "")),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 3, "application_name": f"clinicportal {PROCESS}", **query, **options},
+        # Statements are kept prepared only where the code asks for it (records/compiled.py).
+        "OPTIONS": {
+            "connect_timeout": 3,
+            "prepare_threshold": 5,
+            "application_name": f"clinicportal {PROCESS}",
+            **query,
+            **options,
+        },
     }
 
 

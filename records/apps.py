@@ -21,6 +21,7 @@ class RecordsConfig(AppConfig):
         "records_patienttoken": (READ, FULL, NOTHING),
         "records_patientlink": (READ, FULL, NOTHING),
         "records_optout": (READ, FULL, NOTHING),
+        "records_look": (WRITE, FULL, NOTHING),
         "records_membership": (READ, FULL, NOTHING),
         "records_resource": (READ, FULL, NOTHING),
         "records_alsoabout": (READ, FULL, NOTHING),

@@ -6,8 +6,7 @@ from datetime import UTC, date, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from django.utils.translation import gettext as _
-
+from clinicportal.texts import gettext as _
 from records.display import codes, dates, fhir, identifiers, names
 from records.display.dates import When
 from records.display.identifiers import Identifier

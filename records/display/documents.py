@@ -13,9 +13,9 @@ from datetime import UTC, tzinfo
 from enum import StrEnum
 
 import nh3
-from django.utils.translation import gettext as _
 from markupsafe import Markup
 
+from clinicportal.texts import gettext as _
 from records.display import codes, dates, fhir
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error

@@ -1,9 +1,11 @@
 """What each page of the record draws: the dataclasses that templates in records/jinja2/records/ receive as `page`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from records.display.allergies import Allergies
 from records.display.banner import Contact, Who
+from records.display.care import Care
 from records.display.dates import When
 from records.display.documents import Document
 from records.display.encounters import Encounter
@@ -13,6 +15,7 @@ from records.display.medicines import Medicine, Medicines
 from records.display.problems import Problems
 from records.display.procedures import Procedure
 from records.display.results import Result
+from records.display.since import Since
 from records.display.timeline import Day
 from records.display.trend import Trend
 
@@ -22,6 +25,7 @@ class Link:
     href: str
     text: str
     current: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class SummaryPage:
     """The sections in the order of the International Patient Summary. None: not in the reader's access."""
 
     chart: Chart
+    since: Since | None
     problems: Problems | None
     medicines: Medicines | None
     immunisations: tuple[Immunisation, ...] | None
@@ -141,6 +146,12 @@ class DocumentPage:
 
 
 @dataclass(frozen=True)
+class CarePage:
+    chart: Chart
+    care: Care
+
+
+@dataclass(frozen=True)
 class TimelinePage:
     chart: Chart
     days: tuple[Day, ...]
@@ -176,6 +187,8 @@ class PatientRow:
     why: tuple[str, When] | None
     caseload: str
     similar: bool = False
+    opened: When | None = None
+    news: Any = ()
 
 
 @dataclass(frozen=True)

@@ -75,21 +75,26 @@ class Place:
         return done.stdout
 
 
+def environment_for(data: Path, port: int) -> dict[str, str]:
+    """The environment of a portal of one's own: nothing of ours that the caller's has."""
+    foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {
+        **inherited,
+        "DJANGO_SETTINGS_MODULE": "clinicportal.settings",
+        "CLINICPORTAL_DATA_DIR": str(data),
+        "PORT": str(port),
+        "TENANT_PORT": str(port + 1),
+    }
+
+
 @contextmanager
 def place(**settings: str) -> Iterator[Place]:
     """A running portal with its demo, or with what `settings` (environment variables) say."""
     data = Path(tempfile.mkdtemp(prefix="clinicportal-bench-", dir="/var/tmp"))
     data.chmod(0o755)
     port = free_ports(4)
-    foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environment |= {
-        "DJANGO_SETTINGS_MODULE": "clinicportal.settings",
-        "CLINICPORTAL_DATA_DIR": str(data),
-        "PORT": str(port),
-        "TENANT_PORT": str(port + 1),
-        **settings,
-    }
+    environment = {**environment_for(data, port), **settings}
     log = (data / "up.log").open("w+")
     process = subprocess.Popen(
         [sys.executable, "-m", "clinicportal.embedded", "up"],

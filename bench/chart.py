@@ -148,7 +148,8 @@ def at_once(port: int, session: str, paths: list[str]) -> list[float]:
 
 def one_client(port: int, session: str, paths: list[str]) -> list[float]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    times, end = [], time.monotonic() + SECONDS
+    times: list[float] = []
+    end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         times.append(ask(connection, paths[len(times) % len(paths)], session))
     return times[len(times) // 10 :]

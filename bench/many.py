@@ -11,6 +11,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -50,7 +51,8 @@ SELECT md5('patient' || n)::uuid, %(source)s, 'copy-' || n, true, f, g, '', lowe
        (date '1930-01-01' + (n * 7919 %% 33000))::text, (ARRAY['female', 'male'])[1 + n %% 2], false, '',
        lpad(n::text, 10, '0'), '{}'
 FROM generate_series(%(first)s::int, %(last)s::int) n,
-     LATERAL (SELECT (%(families)s::text[])[1 + n %% %(all_families)s] f, (%(given)s::text[])[1 + n / 7 %% %(all_given)s] g)
+     LATERAL (SELECT (%(families)s::text[])[1 + n %% %(all_families)s] f,
+                     (%(given)s::text[])[1 + n / 7 %% %(all_given)s] g)
 """
 
 TOKENS = """
@@ -98,7 +100,12 @@ def build(patients: int) -> None:
     import_templates()
     facts = {"source": source.pk, "facility": facility.pk}
     families, given = FAMILIES.split(), GIVEN.split()
-    names = {"families": families, "given": given, "all_families": len(families), "all_given": len(given)}
+    names: dict[str, Any] = {
+        "families": families,
+        "given": given,
+        "all_families": len(families),
+        "all_given": len(given),
+    }
     everybody = max(patients, LARGE + 400)
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = off")

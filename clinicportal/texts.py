@@ -1,4 +1,4 @@
-"""gettext that remembers: a chart page asks for hundreds of texts, each of which Django looks up through its catalogues."""
+"""gettext that remembers: a chart page asks for hundreds of texts, and Django goes through its catalogues for each."""
 
 from functools import lru_cache
 

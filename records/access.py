@@ -116,7 +116,7 @@ class Held(NamedTuple):
 
 def _bases(allowed: Allowed, patients: list[UUID]) -> list[Any]:
     user = allowed.user
-    columns = ("pk", "patient", "ends_at", "sections", "purpose", "given_by", "caseload__name")
+    columns: tuple[str, ...] = ("pk", "patient", "ends_at", "sections", "purpose", "given_by", "caseload__name")
     columns += ("caseload__facility__name", "agreement_ends_at", "agreement_sections")
     member = "caseload__memberships__"
     now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})

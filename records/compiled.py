@@ -111,6 +111,7 @@ def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     connection.ensure_connection()
     if connection.queries_logged:  # Django's own log can't write down what the server binds
         connection.queries_log.append({"sql": sql, "time": ""})
-    with connection.wrap_database_errors, connection.make_cursor(Prepared(connection.connection)) as cursor:
+    prepared: Any = Prepared(connection.connection)
+    with connection.wrap_database_errors, connection.make_cursor(prepared) as cursor:
         cursor.execute(sql, params)
         return cursor.fetchall() if cursor.description else []

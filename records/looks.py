@@ -37,7 +37,7 @@ RETURNING since
 def note(patient: Patient, *, by: User) -> datetime | None:
     """Write down that `by` looks now; return when their earlier visit ended, None when there was none."""
     with connection.cursor() as cursor:
-        cursor.execute(NOTE, [by.pk, patient.pk, VISIT])
+        cursor.execute(NOTE, [by.pk, patient.pk, f"{VISIT.total_seconds()} seconds"])
         [(since,)] = cursor.fetchall()
     return since
 

@@ -324,7 +324,7 @@ class PatientLink(models.Model):
 
 
 class Look(models.Model):
-    """When somebody last looked at a patient's record, and when their visit before that one ended (records/looks.py)."""
+    """When somebody last looked at a patient's record, and when their visit before that ended (records/looks.py)."""
 
     pk = models.CompositePrimaryKey("user", "patient")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="looks", db_index=False)
@@ -449,7 +449,7 @@ class Among(Func):
     def __init__(self, fields: tuple[str, ...], query: models.QuerySet) -> None:
         super().__init__(*map(F, fields), models.Subquery(query))
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
         *fields, (query, params) = [compiler.compile(one) for one in self.source_expressions]
         row = ", ".join(sql for sql, _params in fields)
         return f"({row}) IN {query}", tuple(params)

@@ -115,10 +115,8 @@ def count(*, by: User, **asked: Any) -> int:
 
 
 GRANTS = Reading(
-    lambda allowed: (
-        Grant.objects.in_force_for(allowed.user)
-        .annotate_agreement()
-        .values_list("ends_at", "agreement_ends_at", "caseload", "caseload__name", "organisation__name")
+    lambda allowed: Grant.objects.in_force_for(allowed.user).values_list(
+        "ends_at", "organisation__agreements__ends_at", "caseload", "caseload__name", "organisation__name"
     )
 )
 

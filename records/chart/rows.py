@@ -141,8 +141,8 @@ def versions_of(ids: list[UUID]) -> dict[UUID, fhir.Json]:
         return {}
     # A version may have carried labels that the newest does not: then it stays hidden, as the wall has it.
     versions = ResourceVersion.objects.filter(resource__in=ids, classes__contained_by=F("resource__classes"))
-    versions = versions.order_by("number").values_list("resource", "raw")
-    return {resource: fhir.load(raw) for resource, raw in versions}
+    found = versions.order_by("number").values_list("resource", "raw")
+    return {resource: fhir.load(raw) for resource, raw in found}
 
 
 def from_columns(patient: Patient) -> fhir.Json:

@@ -1,4 +1,4 @@
-"""What came since the reader last looked: new, stopped and corrected entries, each a line; corrections as was and now."""
+"""What came since the reader last looked, a line for each entry; corrections as was and now."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -22,8 +22,8 @@ from tests.records.test_wall import row_security
 
 WORKER = "worker"
 PATHS = (
-    "", "timeline/", "results/", "vitals/", "care/", "medicines/", "problems/", "allergies/", "immunisations/", "procedures/",
-    "encounters/", "documents/", "access/",
+    "", "timeline/", "results/", "vitals/", "care/", "medicines/", "problems/", "allergies/", "immunisations/",
+    "procedures/", "encounters/", "documents/", "access/",
 )  # fmt: skip
 
 

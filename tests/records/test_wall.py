@@ -80,7 +80,7 @@ def seen_through_compiled(user: User, resource: Resource) -> tuple[bool, bool]:
 
 
 def seen_through_list(user: User, resource: Resource) -> tuple[bool, bool]:
-    """Whether lists show the patient by themselves, as a queryset and as a statement kept prepared: the wall is down."""
+    """Whether lists alone show the patient, as a queryset and as a statement kept prepared: the wall is down."""
     row_security("DISABLE")
     try:
         with viewing(user, listing=True):

@@ -27,6 +27,7 @@ NAVIGATION = [
     Entry(frozenset({"approver", "operator"}), "/organisations/", _("Organisations")),
     Entry(frozenset({"operator"}), "/incidents/", _("To look at")),
     Entry(frozenset({"privacy"}), "/privacy/", _("Audit")),
+    Entry(frozenset({"privacy"}), "/reports/", _("Reports about records")),
     Entry(frozenset({"guest"}), "/patients/", _("My patients")),
     Entry(frozenset({"guest"}), "/look-up/", _("Look up a patient")),
     Entry(frozenset({"sponsor"}), "/people/", _("Your people")),

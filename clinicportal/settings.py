@@ -232,6 +232,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "clinicportal.middleware.Refusals",
+    "records.middleware.SamePatient",
 ]
 
 ROOT_URLCONF = "clinicportal.urls"

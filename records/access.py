@@ -65,9 +65,15 @@ def open_record(patient_id: UUID, section: Section | str, *, by: User) -> Opened
         )
     bases = bases_of(patient.pk, by=by)
     opened = Opened(patient, bases, frozenset().union(*(basis.sections for basis in bases)))
-    subject = audit.Subject(patient.pk, bases[0].grant_id, bases[0].label) if bases else audit.Subject(patient.pk)
-    audit.record(audit.Type.RECORD_OPENED, by=by, section=section, basis=subject.basis, subjects=[subject])
+    write_down(audit.Type.RECORD_OPENED, opened, section, by=by)
     return opened
+
+
+def write_down(type: audit.Type, opened: Opened, section: str, *, by: User, **facts: Any) -> UUID:
+    """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting."""
+    patient, basis = opened.patient.pk, opened.bases[0] if opened.bases else None
+    subject = audit.Subject(patient, basis.grant_id, basis.label) if basis else audit.Subject(patient)
+    return audit.record(type, by=by, section=section, basis=subject.basis, subjects=[subject], **facts)
 
 
 def list_patients(patients: Iterable[Patient], *, by: User, searched: bool = False) -> None:

@@ -22,6 +22,8 @@ class RecordsConfig(AppConfig):
         "records_patientlink": (READ, FULL, NOTHING),
         "records_optout": (READ, FULL, NOTHING),
         "records_look": (WRITE, FULL, NOTHING),
+        "records_savedfilter": (FULL, READ, NOTHING),
+        "records_recordreport": (WRITE, READ, NOTHING),
         "records_membership": (READ, FULL, NOTHING),
         "records_resource": (READ, FULL, NOTHING),
         "records_alsoabout": (READ, FULL, NOTHING),

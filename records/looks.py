@@ -17,6 +17,7 @@ from django.db.models import F, Value
 
 from clinicportal.models import User
 from records.compiled import Allowed, IsAnyOf, Reading
+from records.display.news import COUNTED, News
 from records.models import Look, Patient
 
 VISIT = timedelta(minutes=30)
@@ -42,32 +43,6 @@ def note(patient: Patient, *, by: User) -> datetime | None:
     return since
 
 
-@dataclass(frozen=True)
-class News:
-    """A resource that is new or changed since then."""
-
-    id: UUID
-    type: str
-    section: str
-    status: str
-    number: int
-    raw: str
-    patient: UUID | None = None
-
-    @property
-    def counts(self) -> bool:
-        """Whether the menu counts it: a report repeats its results, a Patient is no news in a section."""
-        return self.type in COUNTED
-
-    @property
-    def changed(self) -> bool:
-        return self.number > 1
-
-
-COUNTED = {
-    "Observation", "MedicationRequest", "MedicationStatement", "Condition", "AllergyIntolerance", "Immunization",
-    "Procedure", "Encounter", "DocumentReference", "CarePlan", "CareTeam", "Goal",
-}  # fmt: skip
 COLUMNS = ("id", "type", "section", "status", "number", "raw", "patient")
 PATIENT, SINCE, PATIENTS = uuid.uuid4(), datetime(1, 2, 3, 4, 5, 6, 8, tzinfo=UTC), [uuid.uuid4()]
 

@@ -336,6 +336,30 @@ class Look(models.Model):
         return f"look of {self.user_id} at {self.patient_id}"
 
 
+class SavedFilter(models.Model):
+    """A filter of My patients that somebody keeps under a name. It says nothing about any patient."""
+
+    class Show(models.TextChoices):
+        ALL = "", _("All patients")
+        NEW = "new", _("With something new")
+        RECENT = "recent", _("Recently opened by me")
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=40)
+    show = models.CharField(max_length=10, choices=Show.choices, blank=True)
+    caseload = models.ForeignKey("Caseload", null=True, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organisation", "name"], name="filter_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class OptOutQuerySet(InForceQuerySet):
     def barring(self, user: User) -> Self:
         """Refusals in force that concern the organisation for which `user` acts."""
@@ -672,6 +696,40 @@ class Resource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.pk}"
+
+
+class RecordReport(models.Model):
+    """A reader says that something is wrong with a record (records/reports.py).
+
+    It names the patient by id alone: our privacy officers read it, and they see nobody's record.
+    """
+
+    class Kind(models.TextChoices):
+        WRONG_PATIENT = "wrong-patient", _("Something here belongs to another patient")
+        WRONG_CONTENT = "wrong-content", _("Something here is not true")
+        MISSING = "missing", _("Something is missing that should be here")
+        SHOULD_NOT_SEE = "should-not-see", _("I should not be able to see this")
+        OTHER = "other", _("Something else")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    patient_id = models.UUIDField()
+    section = models.CharField(max_length=20)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    text = models.TextField()
+    reported_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    organisation = models.ForeignKey(Organisation, null=True, on_delete=models.PROTECT, related_name="+")
+    reported_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    outcome = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["reported_at"], condition=Q(closed_at=None), name="record_report_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"report {self.pk}"
 
 
 class AlsoAbout(models.Model):

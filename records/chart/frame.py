@@ -15,11 +15,13 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from clinicportal.models import User
 from clinicportal.texts import gettext as _
+from clinicportal.viewing import viewing
 from records import access, looks
 from records.access import Opened
 from records.chart.rows import Row, from_columns, of_type, reading, split
 from records.compiled import Reading
 from records.display import allergies, banner, codes, dates, fhir, pages
+from records.display.news import News
 from records.models import Patient, Section, last_day
 
 SOON = timedelta(days=7)
@@ -56,7 +58,7 @@ class Frame:
     zone: tzinfo
     since: datetime | None = None
     """When the reader's earlier visit to this record ended; None: this is the first."""
-    news: tuple[looks.News, ...] = ()
+    news: tuple[News, ...] = ()
 
     @property
     def patient(self) -> Patient:
@@ -123,7 +125,7 @@ def chart_of(frame: Frame) -> pages.Chart:
 PAGE_OF_SECTION = {section: name for name, _title, sections in MENU for section in sections}
 
 
-def news_by_page(news: Iterable[looks.News]) -> Mapping[str, int]:
+def news_by_page(news: Iterable[News]) -> Mapping[str, int]:
     counts: dict[str, int] = {}
     for one in news:
         if one.counts and (page := PAGE_OF_SECTION.get(Section(one.section))):
@@ -171,3 +173,10 @@ def limits_of(included: Iterable[str]) -> str:
         str(section.label) for section in Section if section not in included and section != Section.DEMOGRAPHICS
     ]
     return _("Your access does not include %(sections)s.") % {"sections": codes.joined(left_out)} if left_out else ""
+
+
+def page(patient_id: UUID, here: str, *, by: User) -> pages.FramePage:
+    """A page that shows nothing of the record but whose it is."""
+    with viewing(by):
+        frame = open_frame(patient_id, here, by=by)
+    return pages.FramePage(chart_of(frame))

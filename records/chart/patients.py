@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, QuerySet, Subquery, Window
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Value, Window
 from django.utils import timezone
 
 from clinicportal.models import User
 from clinicportal.texts import gettext as _
 from clinicportal.viewing import viewing
-from records import access, looks, search
+from records import access, filters, looks, search
 from records.chart.frame import until
 from records.chart.rows import from_columns
 from records.compiled import Allowed, Reading
-from records.display import banner, dates, pages
-from records.models import Grant, Membership, Patient
+from records.display import banner, dates, news, pages
+from records.display.news import COUNTED
+from records.models import Grant, Membership, Patient, SavedFilter
 
 PAGE = 50
 CASELOAD, AFTER = uuid.uuid4(), uuid.uuid4()
 
 
-def in_list(allowed: Allowed, caseload: UUID | None = None) -> QuerySet[Patient]:
+def in_list(allowed: Allowed, caseload: UUID | None = None, show: str = "") -> QuerySet[Patient]:
     patients = allowed.listed.filter(replaced_by=None)
+    if show == SavedFilter.Show.RECENT:
+        patients = patients.filter(looks__user=allowed.user)
+    if show == SavedFilter.Show.NEW:
+        news = allowed.resources.filter(
+            patient=OuterRef("pk"),
+            received_at__gt=OuterRef("looks__at") - Value(looks.MARGIN),
+            type__in=sorted(COUNTED),
+            section__isnull=False,
+        )
+        patients = patients.filter(Exists(news), looks__user=allowed.user)
     if caseload:
         patients = patients.filter(pk__in=Membership.objects.in_force().filter(caseload=caseload).values("patient"))
     return patients
@@ -41,11 +52,14 @@ def by_name(patients: QuerySet[Patient], most: int) -> Any:
 
 
 @cache
-def listing(most: int, *, of_caseload: bool, continued: bool) -> Reading:
+def listing(most: int, *, of_caseload: bool, continued: bool, show: str = "") -> Reading:
     """A page of the list; `continued`: what stands behind the patient `after` in the order of names."""
 
     def build(allowed: Allowed, caseload: UUID | None = None, after: UUID | None = None) -> Any:
-        patients = in_list(allowed, caseload)
+        patients = in_list(allowed, caseload, show)
+        if show == SavedFilter.Show.RECENT:
+            counted = patients.annotate(total=Window(Count("*")))
+            return counted.order_by("-looks__at").values_list(*access.COLUMNS, "total")[:most]
         if after:
             name = Subquery(patients.filter(pk=after).values("sort_name")[:1])
             patients = patients.filter(sort_name__gte=name).exclude(sort_name=name, id__lte=after)
@@ -78,7 +92,7 @@ class Shown:
     more: bool
 
 
-def show(found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False) -> Shown:
+def shown_of(found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False) -> Shown:
     patients = [access.patient_of(values[:-1]) for values in found[:most]]
     ids = [patient.pk for patient in patients]
     access.list_patients(patients, by=by, searched=searched)
@@ -86,16 +100,23 @@ def show(found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool 
     return Shown(patients, access.bases_of_all(ids, by=by), looks.seen(ids, by=by), total, len(found) > most)
 
 
-def list_page(*, by: User, caseload: UUID | None = None, after: UUID | None = None) -> pages.PatientsPage:
-    """The patients of the caseloads that `by` has grants for, by name, what follows `after`."""
+def list_page(
+    *, by: User, caseload: UUID | None = None, show: str = "", after: UUID | None = None
+) -> pages.PatientsPage:
+    """The patients of the caseloads that `by` has grants for, by name, what follows `after`; `show` names a filter.
+
+    What was opened recently is one page, the newest first.
+    """
     of_caseload = {"caseload": caseload} if caseload else {}
     asked = {**of_caseload, **({"after": after} if after else {})}
     with viewing(by, listing=True):
-        read = listing(PAGE + 1, of_caseload=bool(caseload), continued=bool(after))
-        shown = show(read(by, **asked), by=by, most=PAGE)
+        read = listing(PAGE + 1, of_caseload=bool(caseload), continued=bool(after), show=show)
+        shown = shown_of(read(by, **asked), by=by, most=PAGE)
         grants = grants_of(by)
-        total = count(by=by, **of_caseload) if after else shown.total
-    return list_of(shown, grants, caseload=caseload, total=total, first=total - shown.total + 1)
+        total = count(by=by, show=show, **of_caseload) if after else shown.total
+        kept = filters.kept(by=by)
+    made = list_of(shown, grants, caseload=caseload, total=total, first=total - shown.total + 1)
+    return replace(made, show=show, kept=kept, following=None if show == SavedFilter.Show.RECENT else made.following)
 
 
 def found_page(text: str, *, by: User) -> pages.PatientsPage:
@@ -104,13 +125,13 @@ def found_page(text: str, *, by: User) -> pages.PatientsPage:
     bounds = {f"{end}{n}": bound for n, term in enumerate(terms) for end, bound in search.bounds(term).items()}
     with viewing(by, listing=True):
         found = finding(len(terms), PAGE + 1)(by, **bounds) if terms else []
-        shown = show(found, by=by, most=PAGE, searched=True)
+        shown = shown_of(found, by=by, most=PAGE, searched=True)
         grants = grants_of(by)
     return list_of(shown, grants, searched=text)
 
 
-def count(*, by: User, **asked: Any) -> int:
-    found = listing(1, of_caseload="caseload" in asked, continued=False)(by, **asked)
+def count(*, by: User, show: str, **asked: Any) -> int:
+    found = listing(1, of_caseload="caseload" in asked, continued=False, show=show)(by, **asked)
     return found[0][-1] if found else 0
 
 
@@ -171,5 +192,5 @@ def patient_row(patient: Patient, who: banner.Who, shown: Shown, zone: tzinfo, *
         caseload=bases[0].caseload if bases else "",
         similar=similar,
         opened=dates.of_moment(seen.at, zone) if seen else None,
-        news=seen.news if seen else (),
+        news=news.of(seen.news) if seen else None,
     )

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from records.chart.frame import Frame
 from records.chart.rows import versions_of
 from records.display import allergies, banner, dates, fhir, medicines, results, since, timeline
-from records.looks import News
+from records.display.news import News
 
 MOST_READ = 40
 """So many of the newest entries are read for lines of their own; the rest is counted."""

@@ -6,15 +6,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
+from clinicportal import audit
 from clinicportal.models import User
+from clinicportal.rules import Denied
+from clinicportal.texts import gettext as _
 from clinicportal.viewing import viewing
+from records import access, ips, policies
 from records.chart import since
 from records.chart.frame import Frame, chart_of, open_frame
 from records.chart.lists import items_of, problems_of
 from records.chart.medicines import medicines_of
 from records.chart.results import results_of
-from records.chart.rows import MOST_CURRENT, Row, earlier_versions, newest, reading
-from records.display import banner, flowsheet, pages, results
+from records.chart.rows import MOST_CURRENT, Row, earlier_versions, newest, of_type, reading
+from records.display import banner, dates, flowsheet, pages, results
 from records.models import Section
 
 RECENT_RESULTS = 80
@@ -31,15 +37,29 @@ READ = reading(
 )
 
 
-def page(patient_id: UUID, *, by: User) -> pages.SummaryPage:
+READ_ALL = reading(
+    newest(MOST_CURRENT, section=Section.PROBLEMS, type="Condition"),
+    newest(MOST_CURRENT, section=Section.MEDICINES, type__in=["MedicationRequest", "MedicationStatement"]),
+    newest(MOST_CURRENT, section=Section.IMMUNISATIONS, type="Immunization"),
+    newest(MOST_CURRENT, section=Section.PROCEDURES, type="Procedure"),
+    newest(RECENT_RESULTS, section=Section.RESULTS, type="Observation"),
+    newest(RECENT_RESULTS, section=Section.VITALS, type="Observation"),
+    newest(MOST_CURRENT, section=Section.CARE_PLANS, type="CarePlan"),
+)
+
+
+def page(patient_id: UUID, *, by: User, printed: bool = False) -> pages.SummaryPage:
+    """The summary; `printed` as it goes onto paper, with a stamp that leads back to the event that was written down."""
     with viewing(by):
-        frame = open_frame(patient_id, "summary", READ, by=by)
+        frame = open_frame(patient_id, "print" if printed else "summary", READ, by=by)
+        stamp = stamp_of(frame, by=by) if printed else None
         recent = newest_of_each(frame.of_type("Observation"))
         earlier = earlier_versions(recent)
         looked = since.read(frame)
     includes = frame.opened.includes
     return pages.SummaryPage(
         chart=chart_of(frame),
+        stamp=stamp,
         since=since.panel(frame, looked),
         problems=problems_of(frame.rows, frame) if includes(Section.PROBLEMS) else None,
         medicines=medicines_of(frame.rows, frame) if includes(Section.MEDICINES) else None,
@@ -48,6 +68,26 @@ def page(patient_id: UUID, *, by: User) -> pages.SummaryPage:
         procedures=listed("Procedure", "procedures", frame) if includes(Section.PROCEDURES) else None,
         contacts=banner.address_and_contacts(frame.about),
     )
+
+
+def stamp_of(frame: Frame, *, by: User) -> pages.Stamp:
+    event = access.write_down(audit.Type.RECORD_PRINTED, frame.opened, "summary", by=by)
+    return pages.Stamp(str(event)[:8], by.display_name, dates.of_moment(timezone.now(), frame.zone))
+
+
+def take(patient_id: UUID, *, by: User) -> str:
+    """The summary as a FHIR document (records/ips.py), having written down that `by` took it."""
+    with viewing(by):
+        policies.check_can_take_away(by)
+        frame = open_frame(patient_id, "summary", READ_ALL, by=by)
+        event = access.write_down(
+            audit.Type.RECORD_TAKEN, frame.opened, "summary", by=by, detail={"form": "IPS document"}
+        )
+    patient = [row for row in frame.banner if row.type == "Patient"]
+    if not patient:
+        raise Denied(_("This record can't be taken away: its patient is not in your access"))
+    rows = [*patient, *of_type(frame.banner, "AllergyIntolerance"), *frame.rows]
+    return ips.document(rows, facility=frame.facility, now=timezone.now(), document_id=event)
 
 
 def listed(type: str, here: str, frame: Frame) -> tuple[Any, ...]:

@@ -1,7 +1,6 @@
 """What each page of the record draws: the dataclasses that templates in records/jinja2/records/ receive as `page`."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from records.display.allergies import Allergies
 from records.display.banner import Contact, Who
@@ -12,6 +11,7 @@ from records.display.encounters import Encounter
 from records.display.flowsheet import Flowsheet
 from records.display.immunisations import Immunisation
 from records.display.medicines import Medicine, Medicines
+from records.display.news import Told
 from records.display.problems import Problems
 from records.display.procedures import Procedure
 from records.display.results import Result
@@ -34,6 +34,8 @@ class Feed:
 
     facility: str
     up_to: When | None
+    late: str = ""
+    """In words, when the feed is later than it should be."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,32 @@ class Chart:
     feed: Feed
     here: str
 
+    @property
+    def seed(self) -> int:
+        """Which of six patterns tells this record from another one that is open beside it."""
+        return int(self.patient_id[:4], 16) % 6
+
+
+@dataclass(frozen=True)
+class FramePage:
+    chart: Chart
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What stands on paper: who printed it and when, and the code by which the event is found again."""
+
+    code: str
+    by: str
+    at: When
+
 
 @dataclass(frozen=True)
 class SummaryPage:
     """The sections in the order of the International Patient Summary. None: not in the reader's access."""
 
     chart: Chart
+    stamp: Stamp | None
     since: Since | None
     problems: Problems | None
     medicines: Medicines | None
@@ -188,7 +210,18 @@ class PatientRow:
     caseload: str
     similar: bool = False
     opened: When | None = None
-    news: Any = ()
+    news: Told | None = None
+    """None: never opened, so there is nothing that it could be new against."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A filter that the reader keeps under a name."""
+
+    id: int
+    name: str
+    show: str
+    caseload: str
 
 
 @dataclass(frozen=True)
@@ -205,6 +238,8 @@ class PatientsPage:
     searched: str = ""
     following: str | None = None
     more: bool = False
+    show: str = ""
+    kept: tuple[Kept, ...] = ()
 
     @property
     def scope(self) -> str:

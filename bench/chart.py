@@ -199,11 +199,14 @@ def server() -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def wait(port: int) -> None:
-    for _ in range(100):
+    for _ in range(400):  # on a busy machine the imports take their time
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
             connection.request("GET", "/health/live")

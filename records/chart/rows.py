@@ -21,7 +21,7 @@ from records.display import fhir
 from records.models import Patient, Resource, ResourceVersion, Section
 
 PAGE = 50
-MOST_RESULTS = 400
+MOST_RESULTS = 200
 """Observations and reports that one results page reads; older ones are a link away."""
 MOST_CURRENT = 1000
 """Problems, medicines and allergies are read whole: a part of them would be taken for all. This bounds the absurd."""

@@ -12,30 +12,59 @@ from clinicportal.models import User
 from clinicportal.viewing import viewing
 from records.chart import rows as row_lists
 from records.chart.frame import chart_of, open_frame
-from records.chart.rows import PATIENT, Row, newest, older, reading
+from records.chart.rows import PATIENT, Part, Row, newest, newest_first, older, reading
 from records.compiled import Allowed, Reading
 from records.display import pages, timeline
+from records.models import Section
 
-IN_TIMELINE = (
-    "Encounter", "DiagnosticReport", "DocumentReference", "MedicationRequest", "MedicationStatement", "Condition",
-    "AllergyIntolerance", "Immunization", "Procedure",
-)  # fmt: skip
 MOST_TESTS = 300
 """Single results that a page counts, its newest; what lies before them is on the page of results."""
 NEWEST, OLDEST = datetime(1, 2, 3, 4, 5, 6, 9, tzinfo=UTC), datetime(1, 2, 3, 4, 5, 6, 10, tzinfo=UTC)
 ALWAYS, NEVER = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
+SECTIONS = {
+    Section.ENCOUNTERS: ("Encounter",),
+    Section.RESULTS: ("DiagnosticReport",),
+    Section.DOCUMENTS: ("DocumentReference", "DiagnosticReport"),
+    Section.MEDICINES: ("MedicationRequest", "MedicationStatement"),
+    Section.PROBLEMS: ("Condition",),
+    Section.ALLERGIES: ("AllergyIntolerance",),
+    Section.IMMUNISATIONS: ("Immunization",),
+    Section.PROCEDURES: ("Procedure",),
+}
+
+
 @cache
 def entries(most: int, *, continued: bool) -> Reading:
-    if continued:
-        return reading(*older(most, type__in=IN_TIMELINE), row=row_lists.ROW)
-    return reading(newest(most, type__in=IN_TIMELINE))
+    """The newest of each section, or what follows `row`: a page's entries are among them, wherever they stand.
+
+    One part for each, along the index of the section: a record of ten thousand results has few visits among them.
+    """
+    parts: list[Part] = []
+    for section, types in SECTIONS.items():
+        which: dict[str, Any] = {"section": section, "type__in": types}
+        parts += older(most, **which) if continued else [newest(most, **which)]
+    return reading(*parts, row=row_lists.ROW) if continued else reading(*parts)
 
 
-def _tests(allowed: Allowed, patient: UUID, newest: datetime, oldest: datetime) -> Any:
-    held = allowed.resources.filter(patient=patient, type="Observation", time__lt=newest, time__gte=oldest)
-    return held.order_by("-time").values_list("time", "label")[:MOST_TESTS]
+def in_order(rows: Sequence[Row], most: int) -> list[Row]:
+    """The first `most` of them as `newest_first` orders: undated ones last, the id settles ties."""
+    ordered = sorted(rows, key=lambda row: (row.time is not None, row.time or ALWAYS, row.id), reverse=True)
+    return ordered[:most]
+
+
+def tests_of(section: Section) -> Any:
+    def part(allowed: Allowed, patient: UUID, newest: datetime, oldest: datetime) -> Any:
+        held = allowed.resources.filter(patient=patient, section=section, type="Observation")
+        between = held.filter(time__lt=newest, time__gte=oldest)
+        return newest_first(between).values_list("time", "label")[:MOST_TESTS]
+
+    return part
+
+
+def _tests(allowed: Allowed, **asked: Any) -> list[Any]:
+    return [tests_of(section)(allowed, **asked) for section in (Section.RESULTS, Section.VITALS)]
 
 
 TESTS = Reading(_tests, patient=PATIENT, newest=NEWEST, oldest=OLDEST)
@@ -47,7 +76,7 @@ def page(patient_id: UUID, *, by: User, before: UUID | None = None) -> pages.Tim
     with viewing(by):
         asked = {"row": before} if before else {}
         frame = open_frame(patient_id, "timeline", entries(most + 1, continued=before is not None), by=by, **asked)
-        held = frame.rows
+        held = in_order(frame.rows, most + 1)
         more, held = len(held) > most, held[:most]
         tested = tests_between(frame.patient.pk, held, by=by, is_first=before is None, is_last=not more)
     found = [timeline.of(row.fhir, frame.today, frame.zone, row=str(row.id)) for row in held]
@@ -67,7 +96,8 @@ def tests_between(
     times = [row.time for row in rows if row.time]
     newest = times[0] if times and not is_first else NEVER
     oldest = times[-1] if times and not is_last else ALWAYS
-    return [(time, label) for time, label in TESTS(by, patient=patient, newest=newest, oldest=oldest)]
+    found = [(time, label) for time, label in TESTS(by, patient=patient, newest=newest, oldest=oldest)]
+    return sorted(found, reverse=True)[:MOST_TESTS]
 
 
 def results_by_day(tested: Sequence[tuple[datetime, str]], zone: tzinfo) -> list[timeline.Entry]:

@@ -33,7 +33,7 @@ test: setup-dev ## run every check, in under 10 minutes
 	@JOBS=$(JOBS) $(VENV)/python tools/checks.py
 
 soak: setup-dev ## run the long tests
-	@$(VENV)/python -m pytest tests -m soak --timeout 3600
+	@$(VENV)/python -m pytest tests -m soak -s --timeout 3600
 
 bench: setup-dev ## measure against the bare thing
 	@$(VENV)/python -m bench

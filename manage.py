@@ -16,6 +16,7 @@ PROCESSES = {
     "import_fhir": "worker",
     "demo": "worker",
     "entra": "worker",
+    "rotate_keys": "worker",
     "audit_verify": "auditor",
 }
 WITHOUT_DATABASE = {

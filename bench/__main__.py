@@ -1,6 +1,6 @@
 """`make bench`: figures as ratios against the bare thing, in one run.
 
-    python -m bench [import|mail|chart ...]
+    python -m bench [import|mail|limits|chart ...]
 
 Each part starts the real parts on ports and data of its own and prints the baseline's SQL.
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import chart, importing, mail
+from bench import chart, importing, limits, mail
 
-PARTS = {"import": importing.run, "mail": mail.run, "chart": chart.run}
+PARTS = {"import": importing.run, "mail": mail.run, "limits": limits.run, "chart": chart.run}
 
 
 def main(names: list[str]) -> int:

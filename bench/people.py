@@ -28,12 +28,13 @@ from tests.factories import client_for
 
 
 def approver() -> User:
-    """A member of staff who may decide."""
+    """A member of staff who may decide, and has just confirmed that it is them."""
     user, _ = User.objects.get_or_create(
         object_id=uuid.uuid5(uuid.NAMESPACE_URL, "bench:approver"),
         tenant_id=uuid.UUID(int=0),
         defaults={"display_name": "Bench Approver", "staff_roles": [StaffRole.APPROVER]},
     )
+    user.proofs = {settings.STEP_UP["approve"]: timezone.now()}
     return user
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -12,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -27,8 +29,9 @@ print(json.dumps(dataclasses.asdict(embedded.services())))
 
 
 def free_ports(number: int) -> int:
-    """The first of `number` neighbouring ports that nothing listens on."""
-    for base in range(31000, 60000, 11):
+    """The first of `number` neighbouring ports that nothing listens on: chosen at random, since others choose too, and
+    below those that the kernel gives to anybody's connections, so that a process can have its port again."""
+    for base in (10_000 + secrets.randbelow(20_000) for _attempt in range(1000)):
         probes = []
         try:
             for port in range(base, base + number):
@@ -46,11 +49,17 @@ def free_ports(number: int) -> int:
 
 @dataclasses.dataclass
 class Place:
-    """Where a benchmark runs. The data directory is on disk: syncing counts."""
+    """Where a benchmark, or a round of kills, runs."""
 
     data: Path
     port: int
     environment: dict[str, str]
+    supervisor: subprocess.Popen[bytes]
+    """Everything else descends from it."""
+
+    @property
+    def pid(self) -> int:
+        return self.supervisor.pid
 
     @property
     def url(self) -> str:
@@ -59,6 +68,21 @@ class Place:
     @property
     def tenant(self) -> str:
         return f"http://127.0.0.1:{self.port + 1}"
+
+    def cpu(self) -> Counter[str]:
+        """Seconds of processor time that each part has used, its children that ended included."""
+        processes: dict[int, tuple[int, float, str, str]] = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                name, _, rest = stat.read_text().rpartition(")")
+                fields = rest.split()
+                command = stat.with_name("cmdline").read_text().replace("\0", " ")
+                processes[int(stat.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])), name, command)
+        found: Counter[str] = Counter()
+        for pid, (_parent, ticks, name, command) in processes.items():
+            if self.pid in ancestors(pid, processes):
+                found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")
+        return found
 
     def services(self) -> dict[str, str]:
         return json.loads(self.python("-c", PRINT_SERVICES))
@@ -88,10 +112,32 @@ def environment_for(data: Path, port: int) -> dict[str, str]:
     }
 
 
+def ancestors(pid: int, processes: dict[int, tuple[int, float, str, str]]) -> set[int]:
+    found = set()
+    while pid in processes and pid not in found:
+        found.add(pid)
+        pid = processes[pid][0]
+    return found
+
+
+def part_of(name: str, command: str) -> str:
+    words = {"devtenant": "devtenant", " worker ": "worker", " beat ": "beat", "granian": "web", "valkey": "valkey"}
+    for word, part in words.items():
+        if word in command:
+            return part
+    return "postgres" if "postgres" in name or "postgres" in command else "other"
+
+
+DISK = "/var/tmp"  # noqa: S108 - a folder of our own is made in it
+
+
 @contextmanager
-def place(**settings: str) -> Iterator[Place]:
-    """A running portal with its demo, or with what `settings` (environment variables) say."""
-    data = Path(tempfile.mkdtemp(prefix="clinicportal-bench-", dir="/var/tmp"))
+def place(folder: str = DISK, **settings: str) -> Iterator[Place]:
+    """A running portal with its demo, or with what `settings` (environment variables) say.
+
+    Its data are made in `folder`: on disk unless told, since syncing counts.
+    """
+    data = Path(tempfile.mkdtemp(prefix="clinicportal-own-", dir=folder))
     data.chmod(0o755)
     port = free_ports(4)
     environment = {**environment_for(data, port), **settings}
@@ -102,7 +148,7 @@ def place(**settings: str) -> Iterator[Place]:
     )  # fmt: skip
     try:
         wait_for(process, data / "up.log")
-        yield Place(data, port, environment)
+        yield Place(data, port, environment, process)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

@@ -12,7 +12,7 @@ class ClinicportalConfig(AppConfig):
     privileges = {
         "clinicportal_user": (WRITE, WRITE, READ),
         "clinicportal_terms": (READ, WRITE, NOTHING),
-        "clinicportal_termsacceptance": (WRITE, READ, NOTHING),
+        "clinicportal_termsacceptance": (WRITE, WRITE, NOTHING),
         "clinicportal_session": (FULL, FULL, NOTHING),
         "clinicportal_auditevent": (APPEND, APPEND, READ),
         "clinicportal_auditsubject": (APPEND, APPEND, READ),

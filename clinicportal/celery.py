@@ -30,6 +30,9 @@ app.conf.update(
     timezone="UTC",
     beat_schedule={
         "sweep": {"task": "partners.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
+        # The row says when it is due (settings.DIRECTORY_SECONDS); this only asks.
+        "follow-directory": {"task": "partners.tasks.follow_directory", "schedule": 10.0, "options": {"expires": 10}},
+        "check-contexts": {"task": "partners.tasks.check_contexts", "schedule": 10.0, "options": {"expires": 10}},
         "purge-sessions": {"task": "clinicportal.tasks.purge_sessions", "schedule": 3600.0},
         "heartbeat": {"task": "clinicportal.tasks.heartbeat", "schedule": 15.0, "options": {"expires": 15}},
     },

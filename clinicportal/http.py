@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,6 +15,31 @@ from requests.adapters import HTTPAdapter
 
 TIMEOUT = (3.0, 10.0)
 """Seconds to connect, and to wait for each read."""
+
+
+_ends: ContextVar[float | None] = ContextVar("ends", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """All calls inside together may take this long: each waits for what is left, and none begins when nothing is."""
+    token = _ends.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ends.reset(token)
+
+
+def cut_to_what_is_left(timeout: tuple[float, float]) -> tuple[float, float]:
+    """Raises requests.Timeout when nothing is left."""
+    ends = _ends.get()
+    if ends is None:
+        return timeout
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise requests.Timeout("no time is left for this call")
+    connect, read = timeout
+    return min(connect, left), min(read, left)
 
 
 class OutsideAllowlist(requests.exceptions.InvalidURL):
@@ -41,7 +70,7 @@ class Session(requests.Session):
         if (parts.hostname or "").endswith(".localhost"):
             kwargs["headers"] = {**(kwargs.get("headers") or {}), "Host": parts.netloc}
             url = urlunsplit(parts._replace(netloc=f"127.0.0.1:{parts.port}" if parts.port else "127.0.0.1"))
-        kwargs["timeout"] = kwargs.get("timeout") or self.timeout
+        kwargs["timeout"] = cut_to_what_is_left(kwargs.get("timeout") or self.timeout)
         kwargs["allow_redirects"] = False
         return super().request(method, url, *args, **kwargs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -26,8 +26,9 @@ log = structlog.get_logger(__name__)
 ROLES_HOLD_FOR = timedelta(hours=1)
 """Staff roles come with the ID token; after this the tenant is asked again."""
 
-ORGANISATION, MFA, CAPACITIES = "organisation", "mfa_proved_at", "capacities"
-"""Session keys: the organisation that the person acts for, when a token proved a second factor, and User.capacities."""
+ORGANISATION, MFA, CAPACITIES, PROOFS = "organisation", "mfa_proved_at", "capacities", "proofs"
+"""Session keys: the organisation that the person acts for, when a token proved a second factor, User.capacities, and
+User.proofs (times as ISO text)."""
 
 
 class Refused(Exception):
@@ -76,6 +77,7 @@ class SignInRequired(LoginRequiredMiddleware):
             organisation = request.session.get(ORGANISATION)
             user.acting_for = UUID(organisation) if organisation else None
             user.mfa_proved = MFA in request.session
+            user.proofs = {name: datetime.fromisoformat(at) for name, at in request.session.get(PROOFS, {}).items()}
             user.capacities = frozenset(request.session.get(CAPACITIES, ()))
             if user.is_staff_member and roles_are_stale(user):
                 logout(request)

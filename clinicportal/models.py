@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -59,6 +63,9 @@ class User(AbstractBaseUser):
     """The partner organisation that the person chose in this session."""
     mfa_proved = False
     """Whether this session carries proof of a second factor (authentication context of sign-in)."""
+    proofs: Mapping[str, datetime] = MappingProxyType({})
+    """Authentication context -> when this session's person last met it afresh (partners/stepup.py). Nothing else makes
+    one: a user as the database has them has proved nothing."""
     capacities: frozenset[str] = frozenset()
     """"guest", "sponsor": what the person came to do, as found at sign-in. For menus; policies ask the database."""
 
@@ -122,14 +129,20 @@ class Terms(models.Model):
 
 
 class TermsAcceptance(models.Model):
-    """Who accepted which version, when: evidence, and a condition of seeing anything."""
+    """Who accepted which version, when: evidence, and a condition of seeing anything.
+
+    It holds for the person who was proved then. Once somebody has to be proved anew it ends, and stays as evidence.
+    """
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="acceptances")
     terms = models.ForeignKey(Terms, on_delete=models.PROTECT, related_name="+")
     accepted_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "terms"], name="terms_accepted_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "terms"], condition=Q(ended_at=None), name="terms_accepted_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id} accepted {self.terms_id}"
@@ -139,9 +152,12 @@ class Session(AbstractBaseSession):
     """A signed-in browser. In PostgreSQL, so that ending one is a DELETE that holds from the next request on."""
 
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sessions")
+    # The tenant's name for the browser's sign-in there (claim `sid`): its front-channel sign-out sends it.
+    sid = models.CharField(max_length=64, blank=True, db_default="")
 
     class Meta:
         db_table = "clinicportal_session"
+        indexes = [models.Index(fields=["sid"], condition=~models.Q(sid=""), name="session_of_the_tenant")]
 
     @classmethod
     def get_session_store_class(cls):

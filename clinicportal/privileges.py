@@ -12,6 +12,7 @@ from django.db import connection
 ROLES = ("clinicportal_web", "clinicportal_worker", "clinicportal_auditor")
 
 READ = "SELECT"
+KEEP = "SELECT, INSERT"
 WRITE = "SELECT, INSERT, UPDATE"
 FULL = "SELECT, INSERT, UPDATE, DELETE"
 APPEND = "INSERT"

@@ -20,7 +20,7 @@ from clinicportal.models import Session
 RECORD_EVERY = timedelta(seconds=30)
 BACKGROUND = "X-Background"
 """Header of requests that a page makes by itself, such as polling: they do not keep a session alive."""
-STARTED, SEEN = "started_at", "seen_at"
+STARTED, SEEN, SID = "started_at", "seen_at", "sid"
 
 
 class SessionStore(DatabaseStore):
@@ -31,6 +31,7 @@ class SessionStore(DatabaseStore):
     def create_model_instance(self, data: dict[str, Any]) -> Session:
         row: Session = super().create_model_instance(data)  # type: ignore[assignment]
         row.user_id = data.get("_auth_user_id")
+        row.sid = data.get(SID, "")
         return row
 
     def get_expiry_age(self, **kwargs: Any) -> int:
@@ -60,6 +61,13 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if BACKGROUND in request.headers:  # a page that keeps itself up to date is nobody being there
             return
         request.session.touch()  # type: ignore[attr-defined]
+
+
+def end_of_tenant(sid: str) -> list[Session]:
+    """End the sessions that began with this sign-in at the tenant; return the rows that are gone."""
+    ended = list(Session.objects.filter(sid=sid)) if sid else []
+    Session.objects.filter(pk__in=[row.pk for row in ended]).delete()
+    return ended
 
 
 def end_all(user_id: Any) -> int:

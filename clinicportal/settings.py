@@ -48,9 +48,11 @@ class Environment(BaseSettings):
     clinicportal_operations_mail: str = ""
     clinicportal_time_zone: str = "Europe/London"
     clinicportal_proxies: int = Field(default=0, ge=0, le=5)
+    clinicportal_directory_seconds: int = Field(default=300, ge=10)
     clinicportal_help: str = "Help: 0123 456 789, Monday to Friday, 8:00 to 18:00"
 
     entra_tenant_id: str = ""
+    entra_cloud: Literal["global", "usgov", "dod", "china"] = "global"
     entra_authority: str = ""
     entra_token_authority: str = ""
     entra_graph_url: str = ""
@@ -59,7 +61,19 @@ class Environment(BaseSettings):
     entra_client_secret: str = ""
     entra_graph_client_id: str = ""
     entra_graph_client_secret: str = ""
+    entra_graph_certificate_file: str = ""
+    entra_graph_certificate_key_file: str = ""
+    entra_graph_federated_token_file: str = ""
     entra_group_id: str = ""
+    # What Graph allows by its documentation (entra.md §10): yours may allow less, never more. Invitations of the whole
+    # tenant in 5 seconds, writes of this application in 150 seconds, resource units in 10 seconds (a tenant with fewer
+    # than 50 users; 5000 and 8000 with more).
+    entra_limit_invitations: int = Field(default=150, ge=1, le=150)
+    entra_limit_writes: int = Field(default=3000, ge=1, le=3000)
+    entra_limit_units: int = Field(default=3500, ge=10, le=8000)
+    entra_invitations_per_day: int = Field(default=0, ge=0)
+    entra_context_sign_in: str = Field(default="c1", pattern=r"^c[1-9][0-9]?$")
+    entra_context_step_up: str = Field(default="c2", pattern=r"^c[1-9][0-9]?$")
 
 
 env = Environment()
@@ -107,11 +121,33 @@ def refuse_unsafe(env: Environment) -> list[str]:
         problems.append("Set ENTRA_CLIENT_SECRET for web: it proves the portal to your tenant when people sign in.")
     if env.entra_tenant_id in ("common", "organizations", "consumers"):
         problems.append("Set ENTRA_TENANT_ID to the id of one tenant: guests must sign in at yours, not at any.")
-    if env.clinicportal_process == "web" and env.entra_graph_client_secret:
-        problems.append("Unset ENTRA_GRAPH_CLIENT_SECRET for web: only the worker may hold the Graph credential.")
-    if env.clinicportal_process == "worker" and not (env.entra_graph_client_id and env.entra_graph_client_secret):
-        problems.append("Set ENTRA_GRAPH_CLIENT_ID and ENTRA_GRAPH_CLIENT_SECRET for the worker: it invites guests.")
+    problems += refuse_graph_credential(env)
     return problems
+
+
+GRAPH_CREDENTIALS = ("entra_graph_client_secret", "entra_graph_certificate_file", "entra_graph_federated_token_file")
+
+
+def refuse_graph_credential(env: Environment) -> list[str]:
+    """The worker proves itself to the tenant in exactly one way, and no other process can."""
+    given = [name.upper() for name in GRAPH_CREDENTIALS if getattr(env, name)]
+    if env.clinicportal_process == "web" and given:
+        return [f"Unset {' and '.join(given)} for web: only the worker may hold the Graph credential."]
+    if env.clinicportal_process != "worker":
+        return []
+    if not env.entra_graph_client_id or not given:
+        return [
+            "Set ENTRA_GRAPH_CLIENT_ID and one of ENTRA_GRAPH_CERTIFICATE_FILE, ENTRA_GRAPH_FEDERATED_TOKEN_FILE and "
+            "ENTRA_GRAPH_CLIENT_SECRET for the worker: it invites guests."
+        ]
+    if len(given) > 1:
+        return [f"Keep one of {' and '.join(given)}: with several nobody knows which one proves the worker."]
+    if bool(env.entra_graph_certificate_file) != bool(env.entra_graph_certificate_key_file):
+        return [
+            "Set ENTRA_GRAPH_CERTIFICATE_FILE and ENTRA_GRAPH_CERTIFICATE_KEY_FILE together: certificate and private "
+            "key, both as PEM."
+        ]
+    return []
 
 
 if PRODUCTION:
@@ -335,6 +371,11 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 
+
+def graph_credential_given() -> bool:
+    return any(getattr(env, name) for name in GRAPH_CREDENTIALS)
+
+
 LOCAL = {
     "tenant_id": LOCAL_TENANT_ID,
     "authority": f"http://login.localhost:{env.tenant_port}/{LOCAL_TENANT_ID}",
@@ -344,15 +385,29 @@ LOCAL = {
     "client_id": "22222222-2222-4222-8222-222222222222",
     "client_secret": "devtenant-signin-secret",
     "graph_client_id": "33333333-3333-4333-8333-333333333333",
-    "graph_client_secret": "devtenant-graph-secret" if PROCESS != "web" else "",
+    "graph_client_secret": "devtenant-graph-secret" if PROCESS != "web" and not graph_credential_given() else "",
+    "graph_certificate_file": "",
+    "graph_certificate_key_file": "",
+    "graph_federated_token_file": "",
     "group_id": "44444444-4444-4444-8444-444444444444",
 }
-MICROSOFT = {
-    "authority": f"https://login.microsoftonline.com/{env.entra_tenant_id}",
-    "token_authority": f"https://login.microsoftonline.com/{env.entra_tenant_id}",
-    "graph_url": "https://graph.microsoft.com/v1.0",
-    "ca_file": "",
+CLOUDS = {
+    # Sign-in host and Graph host; tokens of one cloud are worth nothing in another (entra.md §14).
+    "global": ("login.microsoftonline.com", "graph.microsoft.com"),
+    "usgov": ("login.microsoftonline.us", "graph.microsoft.us"),
+    "dod": ("login.microsoftonline.us", "dod-graph.microsoft.us"),
+    "china": ("login.partner.microsoftonline.cn", "microsoftgraph.chinacloudapi.cn"),
 }
+
+
+def microsoft(cloud: str, tenant_id: str) -> dict[str, str]:
+    """The addresses of one of Microsoft's clouds."""
+    login, graph = CLOUDS[cloud]
+    authority = f"https://{login}/{tenant_id}"
+    return {"authority": authority, "token_authority": authority, "graph_url": f"https://{graph}/v1.0", "ca_file": ""}
+
+
+MICROSOFT = microsoft(env.entra_cloud, env.entra_tenant_id)
 
 
 def entra(name: str) -> str:
@@ -361,8 +416,17 @@ def entra(name: str) -> str:
 
 
 ENTRA = {name: entra(name) for name in LOCAL}
-# Authentication contexts (Conditional Access): which strength each kind of act needs.
-ENTRA_CONTEXT_SIGN_IN = "c1"
+ENTRA_LIMIT_INVITATIONS = env.entra_limit_invitations
+ENTRA_LIMIT_WRITES = env.entra_limit_writes
+ENTRA_LIMIT_UNITS = env.entra_limit_units
+# Some tenants allow far fewer invitations than the documents say, and block a tenant that goes on (0: no budget).
+ENTRA_INVITATIONS_PER_DAY = env.entra_invitations_per_day
+# Authentication contexts (Conditional Access): which strength each kind of act needs. A policy has to be bound to each.
+ENTRA_CONTEXT_SIGN_IN = env.entra_context_sign_in
+ENTRA_CONTEXT_STEP_UP = env.entra_context_step_up
+STEP_UP = {"approve": ENTRA_CONTEXT_STEP_UP, "confirm": ENTRA_CONTEXT_STEP_UP}  # act -> context
+STEP_UP_HOLDS_SECONDS = 15 * 60  # how long one confirmation serves further acts
+STEP_UP_FRESH_SECONDS = 5 * 60  # how old the sign-in behind it may be, and how long somebody may take over it
 
 SOCIALACCOUNT_ONLY = True
 SOCIALACCOUNT_ADAPTER = "partners.signin.Adapter"
@@ -409,6 +473,9 @@ HELP_TEXT = env.clinicportal_help
 
 PROVISIONING_VISIBLE_MINUTES = 15  # how long the directory may take to show a new guest (reference: replication)
 INVITATION_DAYS = 14
+# How often the directory is asked what changed with our guests: accepted, removed, disabled. Fewer seconds notice
+# sooner and cost one Graph call each time.
+DIRECTORY_SECONDS = env.clinicportal_directory_seconds
 
 LOGGING = {
     "version": 1,
@@ -416,5 +483,11 @@ LOGGING = {
     "formatters": {"json": {"()": "clinicportal.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": os.environ.get("CLINICPORTAL_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}, "django.db.backends": {"level": "WARNING"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.db.backends": {"level": "WARNING"},
+        # What these tell when asked for more are whole addresses: people's in filters, and tokens of delta queries.
+        "urllib3": {"level": "WARNING"},
+        "msal": {"level": "WARNING"},
+    },
 }

@@ -1,14 +1,17 @@
 from django.urls import include, path
 
 from clinicportal import privacy, views
-from partners import account, signin_views
+from partners import account, signin_help, signin_views
 from records import views as record_views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("sign-in/", signin_views.sign_in, name="sign-in"),
     path("sign-in/callback/", signin_views.callback, name="sign-in-callback"),
+    path("sign-in/help/", signin_help.sign_in_help, name="sign-in-help"),
+    path("sign-in/new-phone/", signin_help.new_phone, name="new-phone"),
     path("sign-out/", signin_views.sign_out, name="sign-out"),
+    path("sign-out/front-channel/", signin_views.front_channel, name="front-channel-sign-out"),
     path("signed-out/", signin_views.signed_out, name="signed-out"),
     path("stay/", views.stay, name="stay"),
     path("terms/", views.terms, name="terms"),
@@ -20,6 +23,7 @@ urlpatterns = [
     path("patients/", include("records.urls")),
     path("account/", account.account, name="account"),
     path("account/organisation/", account.choose_organisation, name="choose-organisation"),
+    path("account/address/", account.new_address, name="new-address"),
     path("", include("partners.urls")),
     path("health/live", views.live, name="live"),
     path("health/ready", views.ready, name="ready"),

@@ -84,7 +84,7 @@ class TermsForm(forms.Form):
 
 
 def accepted(user: User) -> TermsAcceptance | None:
-    return TermsAcceptance.objects.filter(user=user, terms__in=Terms.in_force()).first()
+    return TermsAcceptance.objects.filter(user=user, terms__in=Terms.in_force(), ended_at=None).first()
 
 
 @login_not_required
@@ -97,7 +97,7 @@ def terms(request: AnyRequest) -> HttpResponse:
     form = TermsForm(request.POST or None) if person and not acceptance else None
     if person and form and form.is_valid():
         with transaction.atomic():
-            TermsAcceptance.objects.get_or_create(user=person, terms=current)
+            TermsAcceptance.objects.get_or_create(user=person, terms=current, ended_at=None)
             audit.record(audit.Type.TERMS_ACCEPTED, current, by=person)
         return redirect("home")
     context = {"terms": current, "form": form, "accepted_at": acceptance and acceptance.accepted_at}

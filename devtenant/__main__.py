@@ -17,12 +17,24 @@ import uvicorn
 from aiosmtpd.smtp import SMTP
 from starlette.types import ASGIApp
 
-from . import app, mail
+from . import app, control, mail, registrations, scenarios
+from .errors import Mistake
 from .keys import KEY_FILES, Keys, ensure_certificate
-from .store import JOURNAL, Store, StoreError, take_lock
+from .store import JOURNAL, Json, Store, StoreError, take_lock
 from .tenant import Tenant
 
 ADDRESS = "127.0.0.1"
+EPILOG = """\
+It listens on 127.0.0.1 only and stops on Ctrl-C. Browsers use http://login.localhost:PORT/, MSAL and Graph clients
+https://localhost:PORT+1 with the certificate authority in FOLDER/ca.pem. What is there to sign in with, and every
+control, is in devtenant/README.md and on the start page.
+
+examples:
+  python -m devtenant                                    the tenant of the clinic portal's `make run`
+  python -m devtenant --port 9400 --data /tmp/tenant     another one beside it
+  python -m devtenant --apps my-apps.toml                with an app registration of your own
+  python -m devtenant --scenario partner-blocked         in a situation that is hard to get by hand
+"""
 
 
 class Server(uvicorn.Server):
@@ -36,22 +48,32 @@ class Server(uvicorn.Server):
 def main() -> int:
     options = _options()
     data = Path(options.data)
+    if options.scenario == "list":
+        print(scenarios.listed())
+        return 0
     if options.reset:
         return _reset(data)
     try:
+        apps = registrations.read_file(Path(options.apps)) if options.apps else []
         listeners = [_listen(options.port + offset) for offset in range(3)]
         store = Store(data)
-    except StoreError as refusal:
+        tenant = Tenant(store, Keys(data), options.port)
+        _set_up(tenant, apps, options.scenario)
+    except (StoreError, Mistake) as refusal:
         print(refusal, file=sys.stderr)
         return 2
-    tenant = Tenant(store, Keys(data), options.port)
     asyncio.run(_serve(tenant, data, listeners))
     store.close()
     return 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m devtenant", description="A local stand-in for Microsoft Entra.")
+    parser = argparse.ArgumentParser(
+        prog="python -m devtenant",
+        description="A local stand-in for one Microsoft Entra tenant, Microsoft Graph and a mail server.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--port",
         type=int,
@@ -61,10 +83,32 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--data",
         default=str(Path(os.environ.get("CLINICPORTAL_DATA_DIR", ".data")) / "tenant"),
-        help="where the tenant is kept (default: CLINICPORTAL_DATA_DIR/tenant)",
+        metavar="FOLDER",
+        help="where the tenant is kept (default: CLINICPORTAL_DATA_DIR/tenant, or .data/tenant)",
     )
-    parser.add_argument("--reset", action="store_true", help="forget everything in the data directory, and end")
+    parser.add_argument(
+        "--apps",
+        default=os.environ.get("TENANT_APPS", ""),
+        metavar="FILE",
+        help="register the [[app]] tables of this TOML file at the start (default: TENANT_APPS)",
+    )
+    parser.add_argument(
+        "--scenario",
+        metavar="NAME",
+        help="begin with a fresh tenant in a scripted situation; 'list' says which there are",
+    )
+    parser.add_argument("--reset", action="store_true", help="forget everything in the data folder, and end")
     return parser.parse_args()
+
+
+def _set_up(tenant: Tenant, apps: list[Json], scenario: str | None) -> None:
+    """What the command line asks for, by the same verbs as /_control/. Raises Mistake."""
+    if scenario:
+        found = control.apply_scenario(tenant, {"name": scenario})
+        print(f"Scenario {scenario}: {found['about']}.\nTry: {found['try']}", file=sys.stderr)
+    for registration in apps:
+        registrations.register(tenant, registration)
+    tenant.store.flush()
 
 
 def _reset(data: Path) -> int:
@@ -83,7 +127,8 @@ def _reset(data: Path) -> int:
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
+    # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer with a body waits 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((ADDRESS, port))

@@ -7,13 +7,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from . import control, graph, mail, oidc, signin
+from . import calls, control, credentials, graph, logout, mail, oidc, signin
 from .faults import Front
+from .homes import KIND_NAMES
 from .identities import OUR_TENANT
-from .pages import cookie_name, page, problem, stylesheet, tenant_of
+from .pages import cookie_name, leave_script, page, problem, stylesheet, tenant_of
 from .store import Json
 from .tenant import Tenant
 
@@ -31,14 +32,17 @@ def make(tenant: Tenant) -> ASGIApp:
     return Front(app, tenant)
 
 
-def _routes() -> list[Route]:
+def _routes() -> list[BaseRoute]:
     return [
         Route("/", index),
         Route("/style.css", stylesheet),
+        Route("/leave.js", leave_script),
         Route("/accounts/", accounts),
         Route("/mailbox/", mail.mailbox),
         Route("/mailbox/{id}", mail.read),
         Route("/mailbox/{id}/html", mail.read_html),
+        Route("/calls/", calls.index),
+        Route("/calls/{request_id}", calls.read),
         Route("/redeem", signin.redeem),
         Route("/redeem/", signin.redeem),
         Route("/signin/{flow}", signin.show_step, methods=["GET"]),
@@ -49,7 +53,9 @@ def _routes() -> list[Route]:
         Route("/{tid}/discovery/v2.0/keys", oidc.keys),
         Route("/{tid}/oauth2/v2.0/authorize", signin.authorize, methods=["GET", "POST"]),
         Route("/{tid}/oauth2/v2.0/token", oidc.token, methods=["POST"]),
-        Route("/{tid}/oauth2/v2.0/logout", signin.logout),
+        Route("/{tid}/oauth2/v2.0/logout", logout.logout),
+        Route("/_federated/{name}/.well-known/openid-configuration", credentials.workload_discovery),
+        Route("/_federated/{name}/keys", credentials.workload_keys),
     ]
 
 
@@ -71,7 +77,10 @@ async def accounts(request: Request) -> Response:
         (o, [(a, _standing(tenant, a)) for a in known if a["tenant"] == o["id"]])
         for o in tenant.store.all("organisations")
     ]
-    return page(request, "accounts.jinja", groups=groups)
+    others = [(a, _standing(tenant, a)) for a in known if a["tenant"] is None]
+    if others:
+        groups.append(({"name": "Other accounts", "kind": "personal, federated and without any"}, others))
+    return page(request, "accounts.jinja", groups=groups, kind_names=KIND_NAMES)
 
 
 def _standing(tenant: Tenant, account: Json) -> str:

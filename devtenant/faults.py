@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Failure = Callable[[Request, "Fault"], Response]
-MODES = ("answer", "answer_after", "cut", "delay")
+MODES = ("answer", "answer_after", "cut", "delay", "hold")
 
 
 @dataclass
@@ -28,7 +28,11 @@ class Fault:
     """One ordered fault.
 
     Modes: "answer" refuses without processing; "answer_after" processes, then refuses all the same; "cut"
-    processes, then closes the connection without an answer; "delay" waits `seconds`, then processes.
+    processes, then closes the connection without an answer; "delay" waits `seconds`, then processes; "hold"
+    processes, then waits `seconds` before the answer leaves.
+
+    `body` stands in Graph's place of the usual envelope: text, or what JSON has. `odd` says that the answer breaks
+    the contract on purpose, so that contract tests leave it out.
     """
 
     operation: str
@@ -39,6 +43,8 @@ class Fault:
     message: str = "Ordered by a test."
     seconds: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    odd: bool = False
 
 
 class Faults:
@@ -70,6 +76,7 @@ def operation(name: str, failure: Failure) -> Callable[[Endpoint], Endpoint]:
         async def answer(request: Request) -> Response:
             request.scope["devtenant.operation"] = name
             fault = request.app.state.tenant.faults.take(name)
+            request.scope["devtenant.fault"] = fault
             if fault is None:
                 return await endpoint(request)
             return await _with_fault(fault, request, endpoint, failure)
@@ -86,6 +93,10 @@ async def _with_fault(fault: Fault, request: Request, endpoint: Endpoint, failur
         await asyncio.sleep(fault.seconds)
         return await endpoint(request)
     response = await endpoint(request)
+    if fault.mode == "hold":
+        request.app.state.tenant.store.flush()
+        await asyncio.sleep(fault.seconds)
+        return response
     if fault.mode == "answer_after":
         return failure(request, fault)
     request.scope["devtenant.cut"] = True
@@ -119,6 +130,8 @@ class Front:
         finally:
             call["operation"] = scope.get("devtenant.operation")
             call["seconds"] = round(time.time() - call["at"], 4)
+            call["cut"] = bool(scope.get("devtenant.cut"))
+            call["verdict"] = call["verdict"] or _verdict(call)
             if call["operation"]:
                 self.tenant.calls.append(call)
             if scope.get("devtenant.cut"):
@@ -134,9 +147,22 @@ def _call(scope: Scope) -> Json:
         "method": scope["method"],
         "path": scope["path"],
         "status": None,
+        "permission": None,
+        "verdict": None,
         "request_id": request_id,
         "client_request_id": headers.get(b"client-request-id", request_id.encode()).decode("latin-1"),
     }
+
+
+def _verdict(call: Json) -> str:
+    """In words, where nothing more is known than how it ended."""
+    if call["cut"]:
+        return "As a test ordered: cut"
+    if call["status"] is None:
+        return "Not answered"
+    if call["status"] < 400:
+        return "Answered" if call["method"] == "GET" else "Done"
+    return "Refused"
 
 
 def _cut(send: Any) -> None:

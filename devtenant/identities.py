@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 OUR_TENANT = "11111111-1111-4111-8111-111111111111"
 OUR_DOMAIN = "hospital.example"
+OWN_TENANT_DOMAIN = "hospital.onmicrosoft.example"
+"""The domain that every tenant has from the start; nobody has a mailbox there (entra.md §1, own-tenant user)."""
 OUR_NAME = "Hospital"
 SIGNIN_CLIENT = "22222222-2222-4222-8222-222222222222"
 SIGNIN_SECRET = "devtenant-signin-secret"  # noqa: S105 - a published value: it opens nothing but this stand-in
@@ -15,7 +17,7 @@ GRAPH_SECRET = "devtenant-graph-secret"  # noqa: S105 - as above
 ACCESS_GROUP = "44444444-4444-4444-8444-444444444444"
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"  # Microsoft Graph's own application id, the same in every tenant
 
-GRAPH_PERMISSIONS = ("User.Invite.All", "GroupMember.ReadWrite.All", "User.Read.All")
+GRAPH_PERMISSIONS = ("User.Invite.All", "GroupMember.ReadWrite.All", "User.Read.All", "Policy.Read.All")
 
 
 @dataclass(frozen=True)

@@ -21,23 +21,42 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from .store import Json
 
 HOST_NAMES = ("localhost", "login.localhost")
-KEY_FILES = ("signing-keys.json", "ca.pem", "ca-key.pem", "server.pem", "server-key.pem")
+KEY_FILES = (
+    *("signing-keys.json", "workload-keys.json", "ca.pem", "ca-key.pem", "server.pem", "server-key.pem"),
+    *("app.pem", "app-key.pem"),
+)
 
 
 class Keys:
-    """RSA keys made at first start and kept, newest last: the newest signs, all are published (entra.md §9)."""
+    """RSA keys made at first start and kept, newest last: the newest signs, all are published (entra.md §9).
+
+    Beside them are the key of the made-up cluster that vouches for workloads, and a certificate that the portal's two
+    apps are registered with (entra.md §16).
+    """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "signing-keys.json"
         if not self.path.exists():
             self._save([_new_pem()])
         self._load()
+        workload = directory / "workload-keys.json"
+        if not workload.exists():
+            _write_private(workload, json.dumps([_new_pem()]).encode())
+        self._workload = _read_pem(json.loads(workload.read_text())[-1])
+        self.app_certificate = ensure_app_certificate(directory).read_text()
 
     def rotate(self) -> str:
         """Sign with a new key from now on; the old ones stay published. Returns the new key's id."""
         self._save([*json.loads(self.path.read_text()), _new_pem()])
         self._load()
         return self.kid
+
+    def drop_old(self) -> list[str]:
+        """Publish only the key that signs, as Entra does some time after a rotation. Returns the ids that went."""
+        gone = [kid for kid in self._by_kid if kid != self.kid]
+        self._save(json.loads(self.path.read_text())[-1:])
+        self._load()
+        return gone
 
     def sign(self, claims: Json) -> str:
         return jwt.encode(claims, self.private, algorithm="RS256", headers={"kid": self.kid})
@@ -70,6 +89,15 @@ class Keys:
     def jwks(self) -> Json:
         return {"keys": [_jwk(kid, key) for kid, key in self._by_kid.items()]}
 
+    def sign_workload(self, claims: Json) -> str:
+        return jwt.encode(claims, self._workload, algorithm="RS256", headers={"kid": _kid(self._workload)})
+
+    def workload_key(self, kid: str) -> rsa.RSAPublicKey | None:
+        return self._workload.public_key() if kid == _kid(self._workload) else None
+
+    def workload_jwks(self) -> Json:
+        return {"keys": [_jwk(_kid(self._workload), self._workload)]}
+
     def _load(self) -> None:
         loaded = [_read_pem(pem) for pem in json.loads(self.path.read_text())]
         self._by_kid = {_kid(key): key for key in loaded}
@@ -94,6 +122,18 @@ def ensure_certificate(directory: Path) -> tuple[Path, Path]:
     if not (cert.exists() and key.exists()) or _ends_soon(cert):
         _make_server(cert, key, ca_cert, ca_key)
     return cert, key
+
+
+def ensure_app_certificate(directory: Path) -> Path:
+    """The demonstration certificate of the portal's apps, made if missing or about to end; app-key.pem is its key."""
+    cert, key_path = directory / "app.pem", directory / "app-key.pem"
+    if not (cert.exists() and key_path.exists()) or _ends_soon(cert):
+        key = _new_key()
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "devtenant demonstration app")])
+        signed = _certificate(name, name, key, key, days=397).sign(key, hashes.SHA256())
+        _write_private(key_path, _pem(key))
+        _write(cert, signed.public_bytes(serialization.Encoding.PEM))
+    return cert
 
 
 def _make_ca(cert_path: Path, key_path: Path) -> None:

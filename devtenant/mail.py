@@ -45,10 +45,14 @@ class Sink:
         fault = self.tenant.faults.take("SMTP DATA")
         if fault and fault.mode == "answer":
             return _smtp_refusal(fault)
+        if fault and fault.mode == "delay":
+            await asyncio.sleep(fault.seconds)
         content = envelope.content or b""
         raw = content if isinstance(content, bytes) else content.encode()
         keep(self.tenant, envelope.mail_from or "", envelope.rcpt_tos, raw)
         self.tenant.store.flush()
+        if fault and fault.mode == "hold":
+            await asyncio.sleep(fault.seconds)
         if fault and fault.mode == "cut" and isinstance(server.transport, asyncio.Transport):
             server.transport.abort()  # the message is kept, its sender never hears so
         return _smtp_refusal(fault) if fault and fault.mode == "answer_after" else "250 Message accepted"
@@ -80,6 +84,21 @@ def deliver_invitation(tenant: Tenant, guest: Json, link: str, asked: Json) -> N
     message["Message-ID"] = f"<{uuid.uuid4()}@invites.microsoft.com>"
     message.set_content(f"You are invited as a guest of {OUR_NAME}.\n\nAccept invitation: {link}\n")
     keep(tenant, "invites@microsoft.com", recipients, message.as_bytes())
+
+
+def deliver_passcode(tenant: Tenant, address: str, code: str) -> None:
+    """The mail with a one-time passcode, from Entra's own sender (entra.md §8)."""
+    message = EmailMessage()
+    message["From"] = f"{OUR_NAME} (via Microsoft) <account-security-noreply@accountprotection.microsoft.com>"
+    message["To"] = address
+    message["Subject"] = f"Your {OUR_NAME} account verification code"
+    message["Date"] = format_datetime(localtime())
+    message["Message-ID"] = f"<{uuid.uuid4()}@accountprotection.microsoft.com>"
+    message.set_content(
+        f"Enter this code to sign in to {OUR_NAME}: it is good for 30 minutes.\n\nAccount verification code: {code}\n\n"
+        "If you did not ask for it, ignore this mail.\n"
+    )
+    keep(tenant, "account-security-noreply@accountprotection.microsoft.com", [address], message.as_bytes())
 
 
 # -- reading ----------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .store import Json
 
 Predicate = Callable[[Json], bool]
+INDEXED = ("id", "mail", "userPrincipalName", "otherMails", "proxyAddresses")
 
 _TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|([A-Za-z_][\w./]*)|([(),:]))")
 
@@ -21,8 +23,16 @@ class BadFilter(Exception):
         self.code = code
 
 
-def predicate(text: str, properties: set[str], *, advanced: bool) -> Predicate:
-    """A test for one object.
+@dataclass(frozen=True)
+class Condition:
+    """A test for one object. `only`: nothing passes that has none of these ids and addresses; None: anything may."""
+
+    test: Predicate
+    only: frozenset[str] | None = None
+
+
+def condition(text: str, properties: set[str], *, advanced: bool) -> Condition:
+    """What $filter asks of one object.
 
     `advanced`: the caller sent ConsistencyLevel: eventual and $count=true, without which ne, not and endsWith
     are refused (entra.md §2). Strings compare without regard to case, as the directory's do.
@@ -53,32 +63,37 @@ class _Parser:
     def __init__(self, tokens: list[tuple[str, str]], properties: set[str], advanced: bool) -> None:
         self.tokens, self.properties, self.advanced = tokens, properties, advanced
 
-    def expression(self) -> Predicate:
-        return self._joined("or", self._conjunction, any)
+    def expression(self) -> Condition:
+        parts = self._parts("or", self._conjunction)
+        words = [part.only for part in parts]
+        only = None if None in words else frozenset(word for part in words for word in part or ())
+        return parts[0] if len(parts) == 1 else Condition(lambda item: any(p.test(item) for p in parts), only)
 
     def end(self) -> None:
         if self.tokens:
             raise BadFilter(f"Invalid filter clause: unexpected '{self.tokens[0][1]}'.", "BadRequest")
 
-    def _conjunction(self) -> Predicate:
-        return self._joined("and", self._negation, all)
+    def _conjunction(self) -> Condition:
+        parts = self._parts("and", self._negation)
+        only = next((part.only for part in parts if part.only is not None), None)
+        return parts[0] if len(parts) == 1 else Condition(lambda item: all(p.test(item) for p in parts), only)
 
-    def _joined(self, word: str, part: Callable[[], Predicate], combine: Callable[[Any], bool]) -> Predicate:
+    def _parts(self, word: str, part: Callable[[], Condition]) -> list[Condition]:
         parts = [part()]
         while self.tokens and self.tokens[0] == ("name", word):
             self.tokens.pop(0)
             parts.append(part())
-        return parts[0] if len(parts) == 1 else lambda item: combine(p(item) for p in parts)
+        return parts
 
-    def _negation(self) -> Predicate:
+    def _negation(self) -> Condition:
         if self.tokens and self.tokens[0] == ("name", "not"):
             self.tokens.pop(0)
             self._needs_advanced("not")
             inner = self._term()
-            return lambda item: not inner(item)
+            return Condition(lambda item: not inner.test(item))
         return self._term()
 
-    def _term(self) -> Predicate:
+    def _term(self) -> Condition:
         kind, text = self._next()
         if (kind, text) == ("mark", "("):
             inner = self.expression()
@@ -92,7 +107,7 @@ class _Parser:
             return self._any(text.removesuffix("/any"))
         return self._comparison(text)
 
-    def _affix(self, function: str) -> Predicate:
+    def _affix(self, function: str) -> Condition:
         if function == "endswith":
             self._needs_advanced("endsWith")
         self._take("(")
@@ -101,9 +116,9 @@ class _Parser:
         wanted = self._literal().lower()
         self._take(")")
         test = str.startswith if function == "startswith" else str.endswith
-        return lambda item: test((item.get(name) or "").lower(), wanted)
+        return Condition(lambda item: test((item.get(name) or "").lower(), wanted))
 
-    def _any(self, collection: str) -> Predicate:
+    def _any(self, collection: str) -> Condition:
         """otherMails/any(x:x eq 'a@b.example')"""
         name = self._property(collection)
         self._take("(")
@@ -111,16 +126,17 @@ class _Parser:
         self._take(":")
         if self._next()[1] != variable:
             raise BadFilter("Invalid filter clause: any() must compare its own variable.", "BadRequest")
-        compare = self._operator()
+        compare, wanted = self._operator()
         self._take(")")
-        return lambda item: any(compare(value) for value in item.get(name) or [])
+        return Condition(lambda item: any(compare(v) for v in item.get(name) or []), _only(name, wanted))
 
-    def _comparison(self, text: str) -> Predicate:
+    def _comparison(self, text: str) -> Condition:
         name = self._property(text)
-        compare = self._operator(name)
-        return lambda item: compare(item.get(name))
+        compare, wanted = self._operator(name)
+        return Condition(lambda item: compare(item.get(name)), _only(name, wanted))
 
-    def _operator(self, name: str = "") -> Callable[[Any], bool]:
+    def _operator(self, name: str = "") -> tuple[Callable[[Any], bool], list[Any] | None]:
+        """The comparison, and the values of which one must be there, or None when any may."""
         operator = self._next()[1]
         if operator == "in":
             return self._in()
@@ -129,19 +145,19 @@ class _Parser:
         wanted = self._value()
         if operator == "ne":
             self._needs_advanced("ne")
-            return lambda value: _folded(value) != wanted
+            return lambda value: _folded(value) != wanted, None
         if wanted is None and name == "externalUserState":
             raise BadFilter("Unsupported property filter clause: externalUserState eq null.")  # entra.md §2
-        return lambda value: _folded(value) == wanted
+        return lambda value: _folded(value) == wanted, [wanted]
 
-    def _in(self) -> Callable[[Any], bool]:
+    def _in(self) -> tuple[Callable[[Any], bool], list[Any]]:
         self._take("(")
         wanted = [self._value()]
         while self.tokens and self.tokens[0] == ("mark", ","):
             self.tokens.pop(0)
             wanted.append(self._value())
         self._take(")")
-        return lambda value: _folded(value) in wanted
+        return lambda value: _folded(value) in wanted, wanted
 
     def _value(self) -> Any:
         kind, text = self._next()
@@ -175,6 +191,13 @@ class _Parser:
         if not self.tokens:
             raise BadFilter("Invalid filter clause: it ends too early.", "BadRequest")
         return self.tokens.pop(0)
+
+
+def _only(name: str, wanted: list[Any] | None) -> frozenset[str] | None:
+    if name not in INDEXED or wanted is None or not all(isinstance(value, str) for value in wanted):
+        return None
+    prefixed = name == "proxyAddresses"
+    return frozenset(value.rpartition(":")[2] if prefixed else value for value in wanted)
 
 
 def _folded(value: Any) -> Any:

@@ -8,29 +8,23 @@ import hashlib
 import hmac
 import time
 import uuid
-from urllib.parse import unquote_plus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from . import credentials
+from .errors import TokenError
 from .faults import Fault, operation
+from .homes import identity_provider
 from .identities import GRAPH_APP, OUR_DOMAIN, OUR_TENANT, service_principal_id
 from .pages import base_of, tenant_of
 from .store import Json
-from .tenant import Tenant, is_guest, pairwise_subject
+from .tenant import Tenant, is_guest, own_bases, pairwise_subject
 
 CODE_LIFETIME = 600
 TOKEN_LIFETIME = 3599  # what Entra answers as expires_in is a little under the hour (entra.md §9)
 GRAPH_RESOURCE = "https://graph.microsoft.com"
 NO_STORE = {"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"}
-
-
-class TokenError(Exception):
-    """A refusal of the token endpoint, in Entra's words (entra.md §13)."""
-
-    def __init__(self, error: str, number: int, text: str, status: int = 400) -> None:
-        super().__init__(text)
-        self.error, self.number, self.text, self.status = error, number, text, status
 
 
 def is_our_tenant(tid: str) -> bool:
@@ -75,7 +69,7 @@ async def discovery(request: Request) -> Response:
             "token_endpoint": f"{base}/oauth2/v2.0/token",
             "jwks_uri": f"{base}/discovery/v2.0/keys",
             "end_session_endpoint": f"{base}/oauth2/v2.0/logout",
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
             "response_modes_supported": ["query", "fragment", "form_post"],
             "response_types_supported": ["code"],
             "scopes_supported": ["openid", "profile", "email"],
@@ -87,7 +81,8 @@ async def discovery(request: Request) -> Response:
                 *("tid", "oid", "ver", "sid", "uti", "email", "idp", "acrs", "roles"),
             ],
             "request_uri_parameter_supported": False,
-            "frontchannel_logout_supported": False,
+            "http_logout_supported": True,
+            "frontchannel_logout_supported": True,
             "tenant_region_scope": "EU",
             "cloud_instance_name": "microsoftonline.com",
         }
@@ -119,7 +114,7 @@ async def token(request: Request) -> Response:
     try:
         if not is_our_tenant(request.path_params["tid"]):
             raise TokenError("invalid_request", 90002, f"Tenant '{request.path_params['tid']}' not found.")
-        client = _authenticate(tenant, request, fields)
+        client = credentials.authenticate(tenant, request, fields)
         grant = GRANTS.get(fields.get("grant_type", ""))
         if grant is None:
             raise TokenError("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
@@ -128,31 +123,6 @@ async def token(request: Request) -> Response:
         body = error_body(refusal.error, refusal.number, refusal.text)
         return JSONResponse(body, status_code=refusal.status, headers=NO_STORE)
     return JSONResponse(answer, headers=NO_STORE)
-
-
-def _authenticate(tenant: Tenant, request: Request, fields: dict[str, str]) -> Json:
-    client_id, secret = _credentials(request, fields)
-    client = tenant.app(client_id)
-    if client is None:
-        text = f"Application with identifier '{client_id}' was not found in the directory '{OUR_DOMAIN}'."
-        raise TokenError("unauthorized_client", 700016, text)
-    if not secret:
-        text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
-        raise TokenError("invalid_client", 7000218, text, status=401)
-    if not any(hmac.compare_digest(secret, known) for known in client["secrets"]):
-        raise TokenError("invalid_client", 7000215, "Invalid client secret provided.", status=401)
-    return client
-
-
-def _credentials(request: Request, fields: dict[str, str]) -> tuple[str, str]:
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return fields.get("client_id", ""), fields.get("client_secret", "")
-    try:
-        name, _, secret = base64.b64decode(encoded).decode().partition(":")
-    except ValueError:
-        raise TokenError("invalid_client", 7000216, "The Authorization header is malformed.", status=401) from None
-    return unquote_plus(name), unquote_plus(secret)
 
 
 def _redeem_code(tenant: Tenant, client: Json, fields: dict[str, str], _base: str) -> Json:
@@ -176,7 +146,7 @@ def _redeem_code(tenant: Tenant, client: Json, fields: dict[str, str], _base: st
         "expires_in": TOKEN_LIFETIME,
         "ext_expires_in": TOKEN_LIFETIME,
         "access_token": _userinfo_token(tenant, client, user, code["base"]),
-        "id_token": misshape(tenant, id_claims(tenant, client, user, code)),
+        "id_token": misshape(tenant, client, user, code),
     }
 
 
@@ -210,9 +180,7 @@ def _client_credentials(tenant: Tenant, client: Json, fields: dict[str, str], ba
 
 def graph_audiences(tenant: Tenant, base: str) -> list[str]:
     """Names of Graph: Microsoft's, and the hosts of this stand-in (entra.md §14: the audience is a setting)."""
-    https = [f"https://{host}:{tenant.port + 1}" for host in ("localhost", "127.0.0.1", "login.localhost")]
-    http = [f"http://{host}:{tenant.port}" for host in ("localhost", "127.0.0.1", "login.localhost")]
-    return [GRAPH_RESOURCE, GRAPH_APP, base, *https, *http]
+    return [GRAPH_RESOURCE, GRAPH_APP, base, *own_bases(tenant)]
 
 
 GRANTS = {"authorization_code": _redeem_code, "client_credentials": _client_credentials}
@@ -233,7 +201,6 @@ def id_claims(tenant: Tenant, client: Json, user: Json, code: Json) -> Json:
         "iat": now,
         "nbf": now,
         "exp": now + TOKEN_LIFETIME,
-        "auth_time": int(code["auth_time"]),
         "sid": code["sid"],
         "uti": uuid.uuid4().hex[:22],
     }
@@ -244,23 +211,35 @@ def id_claims(tenant: Tenant, client: Json, user: Json, code: Json) -> Json:
         claims["nonce"] = code["nonce"]
     # Guests have the claim by default and it is the guest object's, so a stranger who redeemed a forwarded link
     # carries the invited address: it proves nothing (entra.md §9).
-    if user["mail"] and (is_guest(user) or "email" in scopes):
+    if user["mail"] and (is_guest(user) or "email" in scopes or _wants(client, code, "email")):
         claims["email"] = user["mail"]
     if is_guest(user):
-        claims["idp"] = identity_provider(tenant, user)
-    if code["contexts"]:
-        claims["acrs"] = code["contexts"]
+        claims["idp"] = identity_provider(tenant.account(user["_home_account"]))
     if roles := tenant.roles_of(user, client):
         claims["roles"] = roles
-    return claims
+    return claims | _optional_claims(client, user, code)
 
 
-def identity_provider(tenant: Tenant, user: Json) -> str:
-    """`idp`: who vouched for the guest (entra.md §9)."""
-    account = tenant.account(user["_home_account"])
-    if account is None or account["kind"] == "mail":
-        return "mail"
-    return "live.com" if account["kind"] == "msa" else f"https://sts.windows.net/{account['tenant']}/"
+def _optional_claims(client: Json, user: Json, code: Json) -> Json:
+    """Claims that come only when the app's registration or its `claims` parameter asks for them (entra.md §6, §9).
+
+    Contexts that were asked for and met are all in `acrs`; the registration alone adds any that happen to be met. A
+    sign-in with max_age answers with auth_time, as OpenID Connect has it. There is no `amr` in version 2.0.
+    """
+    found: Json = {}
+    if code["contexts"]:
+        found["acrs"] = code["contexts"]
+    elif "acrs" in client["optionalClaims"] and code["satisfied"]:
+        found["acrs"] = code["satisfied"]
+    if _wants(client, code, "auth_time") or code["max_age"] is not None:
+        found["auth_time"] = int(code["auth_time"])
+    hint = f"O.{pairwise_subject(user, '')}"  # opaque, and the same for every app
+    known = {"acct": int(is_guest(user)), "upn": user["userPrincipalName"], "login_hint": hint}
+    return found | {name: value for name, value in known.items() if _wants(client, code, name)}
+
+
+def _wants(client: Json, code: Json, name: str) -> bool:
+    return name in client["optionalClaims"] or name in code["wanted"]
 
 
 def _userinfo_token(tenant: Tenant, client: Json, user: Json, base: str) -> str:
@@ -298,11 +277,11 @@ def _app_claims(client: Json, resource: str) -> Json:
     }
 
 
-def misshape(tenant: Tenant, claims: Json) -> str:
-    """The signed token, or the next bad one that a test ordered (security.md §8, A1-A14)."""
+def misshape(tenant: Tenant, client: Json, user: Json, code: Json) -> str:
+    """The signed ID token, or the next bad one that a test ordered (security.md §8, A1-A14, A22)."""
     if not tenant.bad_tokens:
-        return tenant.keys.sign(claims)
+        return tenant.keys.sign(id_claims(tenant, client, user, code))
     order = tenant.bad_tokens.popleft()
-    changed = {**claims, **order["claims"]}
+    changed = {**id_claims(tenant, client, tenant.user(order["user"] or "") or user, code), **order["claims"]}
     bad = {name: value for name, value in changed.items() if value is not None}
     return tenant.keys.sign_badly(bad, order["sign"]) if order["sign"] else tenant.keys.sign(bad)

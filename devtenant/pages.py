@@ -26,7 +26,13 @@ def _moment(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%-d %B %Y, %H:%M UTC")
 
 
+def _clock(seconds: float) -> str:
+    """A time of day to the millisecond, UTC: 09:05:07.123."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
 _templates.filters["moment"] = _moment
+_templates.filters["clock"] = _clock
 
 # No form-action: browsers apply it to the redirect after a form too, and sign-in ends with one to the portal.
 _POLICY = (
@@ -75,6 +81,10 @@ def page_failure(request: Request, fault: Fault) -> Response:
 
 def stylesheet(_request: Request) -> Response:
     return Response((HERE / "templates" / "style.css").read_bytes(), media_type="text/css")
+
+
+def leave_script(_request: Request) -> Response:
+    return Response((HERE / "templates" / "leave.js").read_bytes(), media_type="text/javascript")
 
 
 # -- browser sessions -------------------------------------------------------------------------------------------

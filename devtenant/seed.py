@@ -26,6 +26,7 @@ from .identities import (
     service_principal_id,
 )
 from .store import Json, Store
+from .throttling import SETTINGS as THROTTLING
 
 SETTINGS: Json = {
     "lag": 2.0,
@@ -35,9 +36,62 @@ SETTINGS: Json = {
     "allow_unknown_accounts": True,
     "allow_invites_from": "everyone",
     "blocked_domains": [],
+    "allowed_domains": [],
+    "unfindable_addresses": [],  # inviting them ends in "Unable to find target address"
     "blocked_user_status": 400,
+    "passcodes": True,  # one-time passcodes by email, on by default (entra.md §8)
+    "refuse_used_assertions": False,  # MSAL sends one assertion for nine minutes, so Entra cannot mind (entra.md §16)
+    "suspicious": False,  # True: every invitation is refused; setting it to False lifts that
+    "invitations_per_day": None,
+    "counted_from": 0.0,
+    "lag_jitter": 0.0,
+    "lag_seed": 0,
+    "lag_of": {},  # address: [seconds until reads, until writes]
+    "index_lag": 0.0,
+    "not_there_code": "Request_ResourceNotFound",
+    "delta_page": 200,
+    "delta_replays": False,
+    **THROTTLING,
 }
 GUEST_ROLE_ID = app_role_id("guest access")
+
+
+def federated_credential(name: str, issuer: str, subject: str, audience: str = "api://AzureADTokenExchange") -> Json:
+    """Trust in a token of another issuer, instead of a secret (entra.md §16)."""
+    return {"name": name, "issuer": issuer, "subject": subject, "audiences": [audience]}
+
+
+def authentication_context(context: str, name: str, description: str | None = None, available: bool = True) -> Json:
+    """An authentication context; `isAvailable` shows it to apps (entra.md §5)."""
+    return {"id": context, "displayName": name, "description": description, "isAvailable": available}
+
+
+# What an app registration may have besides its name; "{PORT}" is the portal's.
+APP_DEFAULTS: Json = {
+    "certificates": [],
+    "federatedCredentials": [],
+    "logoutUrl": None,
+    "optionalClaims": [],
+}
+WORKLOAD_ISSUER = "/_federated/cluster"  # at whichever of our own addresses
+PORTAL_DEFAULTS: dict[str, Json] = {
+    SIGNIN_CLIENT: {
+        "logoutUrl": "http://portal.localhost:{PORT}/sign-out/front-channel/",
+        "optionalClaims": ["auth_time", "email"],
+        "federatedCredentials": [federated_credential("web", WORKLOAD_ISSUER, "system:serviceaccount:clinic:web")],
+    },
+    GRAPH_CLIENT: {
+        "federatedCredentials": [
+            federated_credential("worker", WORKLOAD_ISSUER, "system:serviceaccount:clinic:worker")
+        ],
+    },
+}
+CONTEXTS = {"c1": "Sign-in", "c2": "Emergency access, approving and export"}
+FEDERATION: Json = {
+    "domain": "lakeside.example",
+    "issuer": "https://sso.lakeside.example/saml",
+    "name": "Lakeside Clinic",
+}
 
 
 def fill(store: Store) -> None:
@@ -51,6 +105,19 @@ def fill(store: Store) -> None:
     for context, frequency in (("c1", None), ("c2", "everyTime")):
         policy = context_policy(context, frequency)
         store.put("policies", policy["id"], policy)
+    complete(store)
+
+
+def complete(store: Store) -> None:
+    """Add what a journal of an earlier version does not have."""
+    store.put("settings", "all", {**SETTINGS, **(store.get("settings", "all") or {})})
+    for app in store.all("apps"):
+        store.put("apps", app["id"], {**APP_DEFAULTS, **PORTAL_DEFAULTS.get(app["id"], {}), **app})
+    if not store.all("contexts"):
+        for context, name in CONTEXTS.items():
+            store.put("contexts", context, authentication_context(context, name))
+    if not store.all("federations"):
+        store.put("federations", FEDERATION["domain"], dict(FEDERATION))
 
 
 def _organisation(organisation) -> Json:
@@ -68,7 +135,7 @@ def _add_staff(store: Store) -> None:
         store.put("accounts", object_id(address), account(address, OUR_TENANT, name, purpose))
         store.put("users", object_id(address), member(address, name))
         if role:
-            _assign(store, object_id(address), "User", name, app_role_id(role))
+            assign(store, object_id(address), "User", name, app_role_id(role))
 
 
 def _add_partners(store: Store) -> None:
@@ -120,30 +187,19 @@ def _add_apps(store: Store) -> None:
 
 
 def _add_group(store: Store) -> None:
-    members = [object_id(f"{local}@{o.domain}") for o in PARTNERS for local in GUESTS_FROM_THE_START]
-    group: Json = {
-        "id": ACCESS_GROUP,
-        "displayName": "Clinic portal guests",
-        "description": "Members may sign in to the clinic portal",
-        "createdDateTime": _now(),
-        "deletedDateTime": None,
-        "groupTypes": [],
-        "mail": None,
-        "mailEnabled": False,
-        "mailNickname": "clinic-portal-guests",
-        "securityEnabled": True,
-        "visibility": None,
-        "_members": members,
-        "_arrivals": {},
-    }
-    store.put("groups", ACCESS_GROUP, group)
-    _assign(store, ACCESS_GROUP, "Group", group["displayName"], GUEST_ROLE_ID)
+    made = group(ACCESS_GROUP, "Clinic portal guests", "Members may sign in to the clinic portal")
+    store.put("groups", ACCESS_GROUP, made)
+    for organisation in PARTNERS:
+        for local in GUESTS_FROM_THE_START:
+            record = membership(ACCESS_GROUP, object_id(f"{local}@{organisation.domain}"))
+            store.put("members", record["id"], record)
+    assign(store, ACCESS_GROUP, "Group", made["displayName"], GUEST_ROLE_ID)
 
 
-def _assign(store: Store, principal: str, kind: str, name: str, role: str) -> None:
+def assign(store: Store, principal: str, kind: str, name: str, role: str) -> Json:
     """Assign a user or a group to the sign-in app (entra.md §4)."""
     key = f"{principal}.{role}"
-    store.put(
+    return store.put(
         "assignments",
         key,
         {
@@ -159,6 +215,29 @@ def _assign(store: Store, principal: str, kind: str, name: str, role: str) -> No
     )
 
 
+def group(group_id: str, name: str, description: str) -> Json:
+    """A cloud security group (entra.md §3)."""
+    return {
+        "id": group_id,
+        "displayName": name,
+        "description": description or None,
+        "createdDateTime": _now(),
+        "deletedDateTime": None,
+        "groupTypes": [],
+        "mail": None,
+        "mailEnabled": False,
+        "mailNickname": name.lower().replace(" ", "-"),
+        "proxyAddresses": [],
+        "securityEnabled": True,
+        "visibility": None,
+    }
+
+
+def membership(group: str, member: str, arrives: float = 0) -> Json:
+    """One member of a group, a record of its own; `arrives` is when reads show it, by the directory's clock."""
+    return {"id": f"{group}/{member}", "group": group, "member": member, "arrives": arrives}
+
+
 def account(address: str, tenant: str | None, name: str, purpose: str, kind: str = "entra") -> Json:
     """A person's account at home. `tenant` is None for a passcode or personal account (entra.md §8)."""
     return {
@@ -168,7 +247,10 @@ def account(address: str, tenant: str | None, name: str, purpose: str, kind: str
         "displayName": name,
         "purpose": purpose,
         "kind": kind,
+        "issuer": None,
         "enabled": True,
+        "second_factor": "registered",
+        "mfa_at_home": False,
     }
 
 

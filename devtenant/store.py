@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Callable, Iterable
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 Json = dict[str, Any]
 JOURNAL = "journal.jsonl"
@@ -15,6 +16,51 @@ JOURNAL = "journal.jsonl"
 
 class StoreError(Exception):
     """The data directory cannot be used; the message is a sentence for the person who started us."""
+
+
+class Follower(Protocol):
+    """What hears of every change of a collection, and of the state it has when it begins to follow."""
+
+    def put(self, key: str, value: Json) -> None: ...
+
+    def remove(self, key: str) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+class Index:
+    """Finds the objects of a collection by words that follow from them, oldest first."""
+
+    def __init__(self, words_of: Callable[[Json], Iterable[str | None]]) -> None:
+        self._words_of = words_of
+        self.clear()
+
+    def clear(self) -> None:
+        self._by_word: dict[str, dict[str, None]] = {}
+        self._words: dict[str, frozenset[str]] = {}
+
+    def put(self, key: str, value: Json) -> None:
+        """The words of before are remembered here: callers change objects in place before they `put` them."""
+        words = frozenset(word for word in self._words_of(value) if word)
+        before = self._words.get(key, frozenset())
+        for word in before - words:
+            self._drop(word, key)
+        for word in words - before:
+            self._by_word.setdefault(word, {})[key] = None
+        self._words[key] = words
+
+    def remove(self, key: str) -> None:
+        for word in self._words.pop(key, frozenset()):
+            self._drop(word, key)
+
+    def keys(self, word: str) -> list[str]:
+        return list(self._by_word.get(word, ()))
+
+    def _drop(self, word: str, key: str) -> None:
+        keys = self._by_word[word]
+        del keys[key]
+        if not keys:
+            del self._by_word[word]
 
 
 class Store:
@@ -32,6 +78,8 @@ class Store:
         self._lock = take_lock(directory)
         self._collections: dict[str, dict[str, Json]] = {}
         self._pending: list[str] = []
+        self._followers: dict[str, list[Follower]] = {}
+        self._indexes: dict[tuple[str, str], Index] = {}
         self._replay()
         self._file = _open_private(self.path, "ab")
         self.compact()  # also cuts off a torn last line, or the next one would be glued to it
@@ -44,14 +92,37 @@ class Store:
         """Every object of a collection, oldest first."""
         return list(self._collections.get(collection, {}).values())
 
+    def count(self, collection: str) -> int:
+        return len(self._collections.get(collection, {}))
+
+    def find(self, collection: str, index: str, word: str) -> list[Json]:
+        """The objects that an index has under a word, oldest first."""
+        objects = self._collections.get(collection, {})
+        return [objects[key] for key in self._indexes[collection, index].keys(word)]
+
+    def index(self, collection: str, name: str, words_of: Callable[[Json], Iterable[str | None]]) -> None:
+        """Keep an index of a collection from now on; `words_of` gives the words of one object."""
+        self._indexes[collection, name] = Index(words_of)
+        self.follow(collection, self._indexes[collection, name])
+
+    def follow(self, collection: str, follower: Follower) -> None:
+        """Tell `follower` what there is, and every change from now on."""
+        self._followers.setdefault(collection, []).append(follower)
+        for key, value in self._collections.get(collection, {}).items():
+            follower.put(key, value)
+
     def put(self, collection: str, key: str, value: Json) -> Json:
         self._collections.setdefault(collection, {})[key] = value
         self._pending.append(_line(collection, key, value))
+        for follower in self._followers.get(collection, ()):
+            follower.put(key, value)
         return value
 
     def remove(self, collection: str, key: str) -> None:
         if self._collections.get(collection, {}).pop(key, None) is not None:
             self._pending.append(_line(collection, key, None))
+            for follower in self._followers.get(collection, ()):
+                follower.remove(key)
 
     def flush(self) -> None:
         """Write what changed. A kill of this process no longer loses it; a power cut may."""
@@ -63,6 +134,9 @@ class Store:
     def forget(self) -> None:
         """Drop everything, in memory and on disk."""
         self._collections.clear()
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.clear()
         self.compact()
 
     def compact(self) -> None:

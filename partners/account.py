@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib.auth import logout
 from django.db import transaction
 from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from clinicportal import audit
 from clinicportal.middleware import ORGANISATION
 from clinicportal.models import TermsAcceptance
 from clinicportal.requests import Request
-from partners.models import PartnerOrganisation
+from clinicportal.rules import Denied
+from partners import redemption
+from partners.forms import AddressForm
+from partners.models import AccessRequest, Invitation, PartnerOrganisation, Reset
 from records.models import Grant, Section
 
 
@@ -27,10 +32,35 @@ def account(request: Request) -> HttpResponse:
     )
     context = {
         "grants": [(grant, named(grant.sections)) for grant in grants],
-        "acceptance": TermsAcceptance.objects.filter(user=request.user).order_by("-terms").first(),
+        "acceptance": TermsAcceptance.objects.filter(user=request.user, ended_at=None).order_by("-terms").first(),
         "several": len(request.session.get("organisations", [])) > 1,
     }
     return render(request, "partners/account.jinja", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_address(request: Request) -> HttpResponse:
+    """My work address has changed: our team confirms it, then a new link goes there. Ends this session."""
+    invitation = (
+        Invitation.objects.filter(guest=request.user.pk, status=Invitation.Status.COMPLETED)
+        .filter(request__in=AccessRequest.objects.live())
+        .select_related("request__organisation__organisation", "guest__user")
+        .order_by("-completed_at")
+        .first()
+    )
+    if invitation is None:
+        raise Denied(_("Ask your sponsor to report your new address. Nothing here depends on it."))
+    form = AddressForm(request.POST if request.method == "POST" else None, partner=invitation.request.organisation)
+    if form.is_valid():
+        address = form.cleaned_data["email"]
+        try:
+            redemption.start_anew(invitation, by=request.user, because=Reset.Because.NEW_ADDRESS, address=address)
+        except Denied as reason:
+            form.add_error("email", str(reason))
+        else:
+            logout(request)  # the session is gone already; the page after it belongs to nobody
+            return render(request, "partners/welcome/started_again.jinja", {"waits": True})
+    return render(request, "partners/new_address.jinja", {"form": form, "address": invitation.guest.address})
 
 
 def named(sections: list[str]) -> str:

@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from clinicportal.privileges import FULL, NOTHING, READ, WRITE
+from clinicportal.privileges import FULL, KEEP, NOTHING, READ, WRITE
 
 
 class PartnersConfig(AppConfig):
@@ -21,4 +21,13 @@ class PartnersConfig(AppConfig):
         "partners_step": (WRITE, WRITE, NOTHING),
         "partners_invitation": (WRITE, WRITE, NOTHING),
         "partners_incident": (WRITE, WRITE, NOTHING),
+        "partners_reset": (WRITE, WRITE, NOTHING),
+        "partners_directorywatch": (READ, WRITE, NOTHING),
+        "partners_notice": (WRITE, WRITE, NOTHING),
+        "partners_gate": (WRITE, WRITE, NOTHING),
+        "partners_lane": (READ, WRITE, NOTHING),
+        "partners_shut": (READ, READ, NOTHING),
+        "partners_directorylag": (READ, WRITE, NOTHING),
+        "partners_contextcheck": (READ, WRITE, NOTHING),
+        "partners_attestation": (KEEP, KEEP, NOTHING),
     }

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from clinicportal import audit, sessions
 from clinicportal.models import User
 from clinicportal.rules import Denied
-from partners import grants, policies, provisioning, tasks
+from partners import dates, grants, notices, policies, provisioning, tasks
 from partners.models import AccessRequest, Decision, Invitation
 from records.models import Agreement
 
@@ -64,9 +64,10 @@ def approve(
 ) -> None:
     """Record the decision, the grants that wait for the guest, the invitation, and the work in the directory.
 
-    `until` is an exclusive end, earlier than asked; None: as asked, but never past the agreement.
+    `until` is an exclusive end, earlier than asked; None: as asked, but never past the agreement. `by` has confirmed a
+    short while ago that it is them (policies.check_proved).
     """
-    policies.check_can_decide(by, request)
+    policies.check_can_approve(by, request)
     ends_at = end_if_approved(request)
     if until is not None and until > ends_at:
         raise ValueError("an approval may shorten what was asked for, never lengthen it")
@@ -87,6 +88,8 @@ def approve(
         reason=note_for_colleagues,
         detail={"until": ends_at.isoformat(), "asked_until": request.ends_at.isoformat(), "sections": request.sections},
     )
+    if ends_at < request.ends_at:
+        notices.tell(notices.Kind.CHANGED, request, reason=_shorter(request, ends_at, note_to_sponsor))
     # After commit, or the worker may look for a row that is not there yet. If the broker is down the sweep finds the
     # job: `nudge` logs and never raises.
     transaction.on_commit(partial(tasks.nudge, job.pk))
@@ -98,7 +101,9 @@ def decline(request: AccessRequest, *, by: User, reason: str, note_to_sponsor: s
     policies.check_can_decide(by, request)
     _label, sentence = REASONS[reason]
     request.move_to(Status.DECLINED)
-    _decide(request, Decision.Kind.DECLINED, by, note_to_sponsor or str(sentence), reason=reason)
+    said = note_to_sponsor or str(sentence)
+    _decide(request, Decision.Kind.DECLINED, by, said, reason=reason)
+    notices.tell(notices.Kind.DECLINED, request, reason=said)
     audit.record(audit.Type.ACCESS_DECLINED, request, by=by, organisation_id=request.organisation_id, reason=reason)
 
 
@@ -108,6 +113,8 @@ def ask_question(request: AccessRequest, *, by: User, question: str) -> None:
     policies.check_can_decide(by, request)
     request.move_to(Status.NEEDS_INFO, question=question, answer="")
     _decide(request, Decision.Kind.QUESTION, by, question)
+    number = request.decisions.filter(kind=Decision.Kind.QUESTION).count()
+    notices.tell(notices.Kind.QUESTION, request, about=number, reason=question)
     audit.record(audit.Type.QUESTION_ASKED, request, by=by, organisation_id=request.organisation_id)
 
 
@@ -144,6 +151,12 @@ def end_if_approved(request: AccessRequest) -> dt.datetime:
 def agreement_of(request: AccessRequest) -> Agreement | None:
     """The agreement in force that lasts longest."""
     return Agreement.objects.in_force().filter(organisation=request.organisation_id).order_by("-ends_at").first()
+
+
+def _shorter(request: AccessRequest, ends_at: dt.datetime, note: str) -> str:
+    given, asked = (dates.words_for(dates.last_day(end)) for end in (ends_at, request.ends_at))
+    change = _("Until %(given)s instead of %(asked)s.") % {"given": given, "asked": asked}
+    return f"{change} {note}".strip()
 
 
 def _decide(

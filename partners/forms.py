@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from clinicportal.forms import WithHint, describe
 from clinicportal.models import User
 from clinicportal.rules import Denied
-from partners import addresses, dates, decisions, invitations, policies, words
+from partners import addresses, assurance, dates, decisions, failures, invitations, policies, words
 from partners.models import AccessRequest, PartnerOrganisation
 from records.models import Agreement, Caseload, Section
 
@@ -335,6 +335,95 @@ class CloseIncidentForm(forms.Form):
 
     def clean_note(self) -> str:
         return one_line(self.cleaned_data["note"])
+
+
+class AddressForm(forms.Form):
+    """A new work address of one person, of an organisation with `domains`."""
+
+    email = forms.CharField(
+        label=gettext_lazy("New work email address"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        error_messages={"required": gettext_lazy("Enter the new work email address")},
+    )
+
+    def __init__(self, *args: Any, partner: PartnerOrganisation, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.partner = partner
+
+    def clean_email(self) -> str:
+        domains = self.partner.domains.values_list("name", flat=True)
+        try:
+            return addresses.belonging(self.cleaned_data["email"], domains, str(self.partner))
+        except addresses.Unusable as unusable:
+            raise forms.ValidationError(unusable.sentence) from None
+
+
+class NotConfirmedForm(forms.Form):
+    reason = forms.CharField(
+        label=gettext_lazy("Why can you not confirm it?"),
+        help_text=gettext_lazy("One sentence. The sponsor reads it."),
+        max_length=200,
+        error_messages={"required": gettext_lazy("Enter why it cannot be confirmed")},
+    )
+
+    def clean_reason(self) -> str:
+        return one_line(self.cleaned_data["reason"])
+
+
+class HelpForm(forms.Form):
+    number = forms.CharField(
+        label=gettext_lazy("Which number does Microsoft show?"),
+        help_text=gettext_lazy("For example AADSTS50105. It stands at the end of Microsoft's page, or under Details."),
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "nhsuk-input--width-10", "autocomplete": "off"}),
+        error_messages={"required": gettext_lazy("Enter the number that Microsoft's page shows")},
+    )
+
+    def clean_number(self) -> str:
+        """Whatever was copied together with the number does not matter."""
+        number = failures.number_in(self.cleaned_data["number"])
+        if not number:
+            raise forms.ValidationError(_("Enter a number of five to seven digits, such as 50105"))
+        return number
+
+
+class AttestForm(forms.Form):
+    """An operator's word that a policy is bound to an authentication context."""
+
+    context = forms.ChoiceField(
+        label=gettext_lazy("What did you look at?"),
+        widget=forms.RadioSelect,
+        error_messages={"required": gettext_lazy("Choose what you looked at")},
+    )
+    until = forms.CharField(
+        label=gettext_lazy("Until"),
+        widget=forms.TextInput(attrs={"class": "nhsuk-input--width-10"}),
+        error_messages={"required": gettext_lazy("Enter the last day")},
+    )
+    statement = forms.BooleanField(
+        label=gettext_lazy(
+            "I looked in the Entra admin centre: a policy that is on asks members and guests for a second factor there"
+        ),
+        error_messages={"required": gettext_lazy("Look first, then tick the box")},
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        chosen = self.fields["context"]
+        assert isinstance(chosen, forms.ChoiceField)  # noqa: S101 - for the type checker
+        chosen.choices = [(name, assurance.purpose(name)) for name in assurance.contexts()]
+        self.fields["until"].help_text = _("At the latest %(day)s.") % {"day": dates.words_for(assurance.latest_day())}
+
+    def clean_until(self) -> dt.date:
+        try:
+            day = dates.read_day(self.cleaned_data["until"])
+        except dates.NoDay as refusal:
+            describe(self.fields["until"], suggestion=refusal.suggestion)
+            raise forms.ValidationError(refusal.sentence) from None
+        if not dates.today() <= day <= assurance.latest_day():
+            raise forms.ValidationError(assurance.wrong_day())
+        return day
 
 
 class NotForMeForm(forms.Form):

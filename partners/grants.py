@@ -9,7 +9,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models.functions import Now
 
 from clinicportal.models import User
-from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, RequestGrant
+from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, RequestGrant, Reset
 from records.models import Grant
 
 
@@ -52,6 +52,7 @@ def end(request: AccessRequest, *, because: str) -> None:
     Grant.objects.filter(request__request=request, ended_at=None).update(ended_at=Now(), ended_because=because)
     _move(Invitation.objects.filter(request=request), Invitation.Status.REVOKED, redeem_url=None)
     _move(ProvisioningJob.objects.filter(request=request), ProvisioningJob.Status.CANCELLED)
+    _move(Reset.objects.filter(request=request), Reset.Status.REFUSED)
 
 
 def _move(rows: models.QuerySet, status: str, **fields: Any) -> None:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from clinicportal import audit
 from clinicportal.models import User
-from partners import policies, sentences
+from partners import failures, gates, policies
 from partners.models import Incident
 
 log = structlog.get_logger(__name__)
@@ -47,10 +47,14 @@ def is_open(*codes: str) -> bool:
 
 @transaction.atomic
 def close(incident: Incident, *, by: User, note: str) -> None:
-    """The operator has seen to it. The same cause later is a new incident, with a new mail."""
+    """The operator has seen to it: what waits behind the cause may try again, one call first.
+
+    The same cause later is a new incident, with a new mail.
+    """
     policies.check_is_operator(by)
     if Incident.objects.open().filter(pk=incident.pk).update(closed_at=Now(), closed_by=by, note=note):
         audit.record(audit.Type.INCIDENT_CLOSED, incident, by=by, reason=note, detail={"code": incident.code})
+        gates.mended(incident.code, incident.detail)
 
 
 def alert() -> int:
@@ -72,8 +76,8 @@ def alert() -> int:
 
 
 def _compose(incident: Incident) -> EmailMessage:
-    sentence = sentences.parked(incident.code).staff
-    lines = [str(sentence), "", settings.BASE_URL + "/incidents/"]
+    sentence = failures.operator(incident.code)
+    lines = [sentence, "", settings.BASE_URL + "/incidents/"]
     if incident.detail:
         lines[1:1] = ["", incident.detail]
     return EmailMessage(

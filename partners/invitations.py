@@ -6,19 +6,20 @@ link behind it is kept encrypted. Reading the page that the link opens changes n
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 import smtplib
 import uuid
 from dataclasses import dataclass
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMultiAlternatives
 from django.db import transaction
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Exists, OuterRef, Q, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Concat, Now
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -27,15 +28,22 @@ from django.utils.translation import gettext_lazy
 
 from clinicportal import audit
 from clinicportal.models import User
-from clinicportal.rules import Denied
-from partners import dates, entra, grants, policies, tasks
-from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, Step
+from clinicportal.rules import Denied, IllegalTransition
+from partners import dates, entra, grants, incidents, mailing, notices, policies, tasks
+from partners.models import AccessRequest, Guest, Invitation, Notice, ProvisioningJob, Reset, Step
 
 Status = Invitation.Status
 
-SIGNER_SALT = "partners.invitation"
+SIGNER_SALT, AGAIN_SALT = "partners.invitation", "partners.start-again"
+AGAIN_FOR = dt.timedelta(minutes=15)
 SEND_AGAIN_AFTER = dt.timedelta(minutes=10)
 MOST_GENERATIONS = 20
+NOT_OPENED_FOR = dt.timedelta(days=3)
+"""After so long the sponsor is shown other ways in."""
+SILENT_FOR = dt.timedelta(days=7)
+"""After so long without a sign-in the sponsor is told."""
+SOME = 200
+"""Rows that one sweep takes at most."""
 REASONS = {
     "not_needed": gettext_lazy("I do not need this access"),
     "wrong_person": gettext_lazy("I am not the person it is meant for"),
@@ -54,7 +62,9 @@ class Link(enum.Enum):
     REPLACED = "replaced"  # a newer one was sent
     READY = "ready"
     EXPIRED = "expired"
+    ACCEPTED = "accepted"  # at Microsoft, by whomever; nobody has signed in here yet
     WRONG_ACCOUNT = "wrong_account"
+    HELD = "held"  # a new link follows, or our team confirms the person first
     USED = "used"
     DECLINED = "declined"
     CLOSED = "closed"  # access ended, or not sent yet
@@ -64,7 +74,9 @@ LINK_STATES = {
     Status.NOT_SENT: Link.CLOSED,
     Status.SENT: Link.READY,
     Status.OPENED: Link.READY,
+    Status.ACCEPTED: Link.ACCEPTED,
     Status.COMPLETED: Link.USED,
+    Status.HELD: Link.HELD,
     Status.WRONG_ACCOUNT: Link.WRONG_ACCOUNT,
     Status.DECLINED: Link.DECLINED,
     Status.EXPIRED: Link.EXPIRED,
@@ -97,9 +109,9 @@ def open_link(text: str) -> Opened:
     except (signing.BadSignature, ValueError, Invitation.DoesNotExist):
         return Opened(Link.UNKNOWN)
     state = LINK_STATES[Status(invitation.status)]
-    if state is Link.READY and is_over(invitation):
+    if state in (Link.READY, Link.ACCEPTED) and is_over(invitation):
         state = Link.EXPIRED
-    if int(generation) != invitation.generation and state not in (Link.USED, Link.DECLINED, Link.CLOSED):
+    if int(generation) != invitation.generation and state not in (Link.USED, Link.HELD, Link.DECLINED, Link.CLOSED):
         state = Link.REPLACED
     return Opened(state, invitation)
 
@@ -109,14 +121,55 @@ def is_over(invitation: Invitation) -> bool:
 
 
 def redeem_url(invitation: Invitation) -> str:
-    """Entra's link for this person; empty for somebody whom our directory has already, who just signs in."""
+    """Entra's link for this person; empty for somebody whom our directory has already, who just signs in.
+
+    Empty, too, when its key is gone: a sign-in redeems without the link (entra.md, section 8).
+    """
     if not invitation.redeem_url:
         return ""
-    return _fernet().decrypt(bytes(invitation.redeem_url)).decode()
+    try:
+        return _fernet().decrypt(bytes(invitation.redeem_url)).decode()
+    except InvalidToken:
+        incidents.report("key_missing")
+        return ""
 
 
 def sealed(url: str) -> bytes:
     return _fernet().encrypt(url.encode())
+
+
+def rotate_keys() -> tuple[int, int]:
+    """Encrypt every redemption link anew with the newest key. Returns how many, and how many no key opens.
+
+    Safe beside the portal, and to repeat: a link that was exchanged meanwhile is left alone, since whoever wrote it
+    used the newest key.
+    """
+    rotated = lost = 0
+    for invitation in Invitation.objects.exclude(redeem_url=None).only("pk", "redeem_url").iterator():
+        before = bytes(invitation.redeem_url or b"")
+        try:
+            after = _fernet().rotate(before)
+        except InvalidToken:
+            lost += 1
+            continue
+        rotated += Invitation.objects.filter(pk=invitation.pk, redeem_url=before).update(redeem_url=after)
+    return rotated, lost
+
+
+def again_token(guest: Guest) -> str:
+    """For the page that turns a wrong account away: its holder may ask for a new start, for a quarter of an hour."""
+    return signing.dumps(guest.pk.hex, salt=AGAIN_SALT)
+
+
+def invitation_of(again: str) -> Invitation | None:
+    """The invitation that such a token is about: the one that waits, else the last one that was used."""
+    try:
+        guest_id = uuid.UUID(signing.loads(again, salt=AGAIN_SALT, max_age=AGAIN_FOR))
+    except (signing.BadSignature, ValueError):
+        return None
+    used = [Status.WRONG_ACCOUNT, Status.HELD, Status.COMPLETED]
+    found = Invitation.objects.filter(guest=guest_id, status__in=used).select_related("guest__user", "request")
+    return min(found.order_by("-sent_at"), key=lambda one: used.index(Status(one.status)), default=None)
 
 
 def _signer() -> signing.Signer:
@@ -133,7 +186,7 @@ def _fernet() -> MultiFernet:
 @transaction.atomic
 def opened(invitation: Invitation) -> None:
     """The person pressed "Continue to sign in"."""
-    if invitation.status == Status.SENT:
+    if invitation.status == Status.SENT:  # who accepted already just signs in
         invitation.move_to(Status.OPENED, opened_at=Now())
         _record(audit.Type.INVITATION_OPENED, invitation)
 
@@ -161,9 +214,10 @@ def complete(guest: Guest, *, identity_provider: str) -> None:
     the person may have to come another way. Safe to repeat at each sign-in.
     """
     first = Guest.objects.filter(pk=guest.pk, redeemed_at=None)
-    first.update(redeemed_at=Now(), identity_provider=identity_provider)
+    first.update(redeemed_at=Now(), identity_provider=identity_provider, admitted_at=Coalesce("admitted_at", Now()))
     allowed = Q(request__organisation__identity_providers__issuer=identity_provider)
-    for invitation in Invitation.objects.filter(allowed, guest=guest, status__in=Invitation.UNREDEEMED):
+    awaited = [*Invitation.UNREDEEMED, Status.HELD]
+    for invitation in Invitation.objects.filter(allowed, guest=guest, status__in=awaited):
         invitation.move_to(Status.COMPLETED, completed_at=Now(), redeem_url=None)
         _record(
             audit.Type.INVITATION_REDEEMED,
@@ -176,9 +230,9 @@ def complete(guest: Guest, *, identity_provider: str) -> None:
 @transaction.atomic
 def wrong_account(guest: Guest, *, identity_provider: str) -> None:
     """Somebody came with the expected object id from an organisation that nobody allowed: nothing is shown to them."""
-    waiting = Invitation.objects.filter(guest=guest, status__in=[Status.SENT, Status.OPENED])
-    for invitation in waiting:
-        invitation.move_to(Status.WRONG_ACCOUNT)
+    for invitation in Invitation.objects.filter(guest=guest, status__in=Invitation.IN_FORCE):
+        invitation.move_to(Status.WRONG_ACCOUNT, redeem_url=None)
+        notices.tell(notices.Kind.WRONG_ACCOUNT, invitation.request, about=invitation.generation)
     audit.record(
         audit.Type.WRONG_ACCOUNT,
         guest,
@@ -205,7 +259,7 @@ def send_again(invitation: Invitation, *, by: User | None) -> None:
     job.move_to(ProvisioningJob.Status.RUNNING)
     Invitation.objects.filter(pk=invitation.pk).update(generation=invitation.generation + 1)
     done = job.steps.count()
-    # A fresh link of Entra's too: the old one may have ended, or led to another account.
+    # A fresh link of Entra's too: the old one may have ended.
     for number, kind in enumerate((Step.Kind.INVITE, Step.Kind.MAIL), start=done + 1):
         state = Step.State.WAITING if kind == Step.Kind.INVITE else Step.State.LATER
         Step.objects.create(job=job, position=number, kind=kind, state=state)
@@ -220,19 +274,45 @@ def send_again(invitation: Invitation, *, by: User | None) -> None:
 
 
 def check_can_send_again(invitation: Invitation, job: ProvisioningJob) -> None:
+    if invitation.status == Status.WRONG_ACCOUNT:
+        raise Denied(_("Another account was used, so this needs a new start, not the same link."))
     if invitation.status not in Invitation.UNREDEEMED or job.status != ProvisioningJob.Status.DONE:
         raise Denied(_("There is no link to send again."))
     if invitation.generation >= MOST_GENERATIONS:
         raise Denied(_("This link was sent too many times. Please call us."))
-    fresh = invitation.sent_at and invitation.sent_at > timezone.now() - SEND_AGAIN_AFTER
-    if fresh and invitation.status != Status.WRONG_ACCOUNT:
+    if invitation.sent_at and invitation.sent_at > timezone.now() - SEND_AGAIN_AFTER:
         raise Denied(_("The last link was sent a moment ago. Please look in the mailbox, and wait ten minutes."))
 
 
 def expire_overdue() -> int:
-    """Close links whose days are over. Returns how many."""
-    over = Invitation.objects.filter(status__in=[Status.SENT, Status.OPENED], expires_at__lte=Now())
-    return over.update(status=Status.EXPIRED)
+    """Close links whose days are over, and tell the sponsors. Returns how many."""
+    over = Invitation.objects.filter(status__in=Invitation.IN_FORCE, expires_at__lte=Now())
+    return sum(_expire(invitation) for invitation in over.select_related("request__sponsor__user")[:SOME])
+
+
+def _expire(invitation: Invitation) -> bool:
+    """Whether this worker did it, and not another one, or the guest by coming in."""
+    with contextlib.suppress(IllegalTransition), transaction.atomic():
+        invitation.move_to(Status.EXPIRED, redeem_url=None)
+        notices.tell(notices.Kind.EXPIRED, invitation.request, about=invitation.generation)
+        return True
+    return False
+
+
+def tell_of_silence() -> None:
+    """Tell the sponsor once when nobody has signed in a week after the mail."""
+    silent = Invitation.objects.filter(status__in=Invitation.IN_FORCE, sent_at__lt=Now() - SILENT_FOR)
+    told = Notice.objects.filter(
+        key=Concat(
+            Value(f"{notices.Kind.NOT_SIGNED_IN.value}-"),
+            Cast(OuterRef("request"), TextField()),
+            Value("-"),
+            Cast(OuterRef("generation"), TextField()),
+            output_field=TextField(),
+        )
+    )
+    for invitation in silent.exclude(Exists(told)).select_related("request__sponsor__user")[:SOME]:
+        notices.tell(notices.Kind.NOT_SIGNED_IN, invitation.request, about=invitation.generation)
 
 
 # ---------------------------------------------------------------- the mail
@@ -242,7 +322,7 @@ def deliver(invitation: Invitation) -> None:
     """Hand the mail to the mail server. Raises entra.TryLater or entra.Refused: to the job it is one more outside."""
     message = compose(invitation)
     try:
-        message.send()
+        mailing.send(message)
     except smtplib.SMTPRecipientsRefused as refusal:
         code, _text = next(iter(refusal.recipients.values()))
         raise _mail_problem(code, "address_refused") from None
@@ -269,6 +349,8 @@ def compose(invitation: Invitation) -> EmailMultiAlternatives:
         "until": dates.words_for(dates.last_day(request.until)),
         "works_until": dates.words_for(dates.last_day(expiry(invitation))),
         "needs_consent": bool(invitation.redeem_url),
+        "again": request.resets.filter(status=Reset.Status.RUNNING).first(),
+        "help_page": settings.BASE_URL + reverse("sign-in-help"),
         "help_text": settings.HELP_TEXT,
     }
     subject = _("%(sponsor)s at %(organisation)s has arranged access for you") % facts
@@ -291,10 +373,10 @@ def expiry(invitation: Invitation) -> dt.datetime:
 
 def mark_sent(invitation: Invitation) -> None:
     """The mail server has it. For use inside the job's commit."""
-    invitation.refresh_from_db()
+    invitation.refresh_from_db(fields=["status"])
     if invitation.status == Status.COMPLETED:  # signed in while we wrote: nothing to wait for
         return
-    invitation.move_to(Status.SENT, sent_at=Now(), expires_at=expiry(invitation), opened_at=None)
+    invitation.move_to(Status.SENT, sent_at=Now(), expires_at=expiry(invitation), opened_at=None, accepted_at=None)
     _record(audit.Type.INVITATION_SENT, invitation, detail={"generation": invitation.generation})
 
 

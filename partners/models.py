@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models, transaction
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
@@ -34,7 +35,7 @@ class Stateful(models.Model):
         rows = type(self)._default_manager.filter(pk=self.pk, status=self.status)  # type: ignore[misc]
         if not rows.update(status=status, **fields):  # type: ignore[misc]
             raise IllegalTransition(f"{self._meta.label_lower} {self.pk} is no longer {self.status}")
-        self.refresh_from_db()
+        self.refresh_from_db(fields=["status", *fields])
 
 
 # ---------------------------------------------------------------- the register
@@ -245,11 +246,21 @@ class Guest(models.Model):
     that pair *and* an allowed `idp` (or, for one-time passcodes, the invited address) is this person.
     """
 
+    class InDirectory(models.TextChoices):
+        """How the directory last showed the account; `partners/directory.py` keeps it up to date."""
+
+        PRESENT = "present", _("there")
+        DISABLED = "disabled", _("switched off")
+        MISSING = "missing", _("removed")
+
     user = models.OneToOneField(settings.AUTH_USER_MODEL, primary_key=True, on_delete=models.PROTECT)
     address = models.EmailField(unique=True)  # canonical invited address; shown, compared on asking, never admits
     created_by_us = models.BooleanField(default=False)
+    # Since when, and from where, as the first accepted token said. Empty while the person has to be proved (anew).
     redeemed_at = models.DateTimeField(null=True)
-    identity_provider = models.CharField(max_length=300, blank=True)  # as the first accepted token said
+    identity_provider = models.CharField(max_length=300, blank=True)
+    admitted_at = models.DateTimeField(null=True)  # the first time ever: from then on records may have been read
+    in_directory = models.CharField(max_length=10, choices=InDirectory.choices, default=InDirectory.PRESENT)
 
     def __str__(self) -> str:
         return f"guest {self.pk}"
@@ -301,27 +312,6 @@ class StepQuerySet(models.QuerySet):
             job__status=ProvisioningJob.Status.RUNNING,
         )
 
-    def lease(self, job_id: uuid.UUID, *, for_: timedelta) -> Step | None:
-        """Take the job's due step and commit, so that nobody else takes it for that long; None: nothing to do.
-
-        A worker that dies leaves the code `started` behind: the next one knows that the outcome is unknown.
-        """
-        with transaction.atomic(durable=True):
-            due = self.due().filter(job=job_id).select_for_update(skip_locked=True, of=("self",))
-            step: Any = due.first()
-            if step is None:
-                return None
-            unknown = step.last_code in Step.OUTCOME_UNKNOWN
-            Step.objects.filter(pk=step.pk).update(
-                attempts=F("attempts") + 1,
-                leased_until=Now() + for_,
-                first_tried_at=Coalesce("first_tried_at", Now()),
-                last_code=Step.STARTED,
-            )
-        leased = Step.objects.select_related("job__guest__user", "job__request").get(pk=step.pk)
-        leased.outcome_unknown = unknown
-        return leased
-
 
 class Step(models.Model):
     """One call to the directory or the mail server, with its lease. Only a job's first unfinished step is due."""
@@ -330,15 +320,16 @@ class Step(models.Model):
     # What the last attempt left when nobody can tell whether the other side did it.
     OUTCOME_UNKNOWN = {STARTED, UNANSWERED}
 
-    outcome_unknown = False
+    code_before = ""
+    """What the attempt before this one left; set by partners.queue.take."""
 
     class Kind(models.TextChoices):
-        LOOK_UP = "look_up", _("Looked in our directory")
-        INVITE = "invite", _("Made the invitation, without sending it")
-        AWAIT_VISIBLE = "await_visible", _("The directory knows the person")
+        INVITE = "invite", _("Looked in our directory and made the invitation, without sending it")
         JOIN_GROUP = "join_group", _("Added to the access group")
         VERIFY = "verify", _("Checked all of it once more")
         MAIL = "mail", _("Wrote to the person. The mail goes last")
+        ADD_ADDRESS = "add_address", _("Added the new address in our directory")
+        SET_BACK = "set_back", _("Let the person accept again, with a new link")
 
     class State(models.TextChoices):
         LATER = "later", _("later")  # an earlier step is not finished
@@ -367,6 +358,11 @@ class Step(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} of {self.job_id}"
 
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether an earlier attempt may have done it, and nobody was told."""
+        return self.code_before in self.OUTCOME_UNKNOWN
+
     def release(self, **fields: Any) -> bool:
         """Give the lease back and save `fields`, if it is still ours. `attempts` is the fence: another worker that
         took the step over counted it up, and then its word holds, not ours."""
@@ -381,28 +377,38 @@ class Invitation(Stateful):
         NOT_SENT = "not_sent", _("Not sent yet")
         SENT = "sent", _("Sent")
         OPENED = "opened", _("Opened")
+        ACCEPTED = "accepted", _("Accepted at Microsoft, not signed in here yet")
         COMPLETED = "completed", _("Signed in")
         WRONG_ACCOUNT = "wrong_account", _("Signed in with another account")
         DECLINED = "declined", _("Declined by the person")
         EXPIRED = "expired", _("Expired")
         REVOKED = "revoked", _("Withdrawn")
+        HELD = "held", _("Has to sign in anew")  # a new link follows
 
     TRANSITIONS = {
-        Status.NOT_SENT: {Status.SENT, Status.REVOKED, Status.COMPLETED},
+        Status.NOT_SENT: {Status.SENT, Status.REVOKED, Status.COMPLETED, Status.HELD},
         Status.SENT: {
-            Status.SENT, Status.OPENED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED,
-            Status.REVOKED,
+            Status.SENT, Status.OPENED, Status.ACCEPTED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED,
+            Status.EXPIRED, Status.REVOKED, Status.HELD,
         },
         Status.OPENED: {
-            Status.SENT, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED,
+            Status.SENT, Status.ACCEPTED, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED,
+            Status.REVOKED, Status.HELD,
         },
-        Status.WRONG_ACCOUNT: {Status.COMPLETED, Status.REVOKED, Status.SENT},
-        Status.EXPIRED: {Status.SENT, Status.COMPLETED, Status.REVOKED},
-        Status.COMPLETED: {Status.REVOKED},
+        Status.ACCEPTED: {
+            Status.SENT, Status.COMPLETED, Status.WRONG_ACCOUNT, Status.DECLINED, Status.EXPIRED, Status.REVOKED,
+            Status.HELD,
+        },
+        Status.WRONG_ACCOUNT: {Status.COMPLETED, Status.REVOKED, Status.SENT, Status.HELD},
+        Status.EXPIRED: {Status.SENT, Status.COMPLETED, Status.REVOKED, Status.HELD},
+        Status.COMPLETED: {Status.REVOKED, Status.HELD},
+        Status.HELD: {Status.SENT, Status.COMPLETED, Status.REVOKED, Status.HELD},
         Status.DECLINED: set(),
         Status.REVOKED: set(),
     }  # fmt: skip
-    UNREDEEMED = [Status.SENT, Status.OPENED, Status.WRONG_ACCOUNT, Status.EXPIRED]
+    UNREDEEMED = [Status.SENT, Status.OPENED, Status.ACCEPTED, Status.WRONG_ACCOUNT, Status.EXPIRED]
+    IN_FORCE = [Status.SENT, Status.OPENED, Status.ACCEPTED]
+    """The link is out and its days count."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="invitation")
@@ -413,6 +419,7 @@ class Invitation(Stateful):
     sent_at = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(null=True)  # noticed in the directory
     completed_at = models.DateTimeField(null=True)
     declined_because = models.CharField(max_length=300, blank=True)
 
@@ -423,6 +430,59 @@ class Invitation(Stateful):
     def message_id(self) -> str:
         """One mail has one Message-ID: a second delivery says the same."""
         return f"<{self.pk}.{self.generation}@clinicportal>"
+
+
+# ---------------------------------------------------------------- whether a second factor is asked for at all
+
+
+class ContextCheck(models.Model):
+    """What our tenant last said of an authentication context: whether a policy that asks for a second factor is
+    bound to it. Only the worker writes it."""
+
+    context = models.CharField(primary_key=True, max_length=10)
+    bound = models.BooleanField(null=True)  # None: the tenant has not answered yet
+    because = models.CharField(max_length=40, blank=True)  # why it is not bound (entra.why_not_bound)
+    answered_at = models.DateTimeField(null=True)
+    tried_at = models.DateTimeField(null=True)
+    trouble = models.CharField(max_length=60, blank=True)  # why the last try brought no answer
+    due_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(bound=None) | Q(answered_at__isnull=False), name="context_answer_has_a_time"
+            )
+        ]
+        ordering = ["context"]
+
+    def __str__(self) -> str:
+        return f"{self.context} {'bound' if self.bound else self.because or 'unknown'}"
+
+
+class Attestation(models.Model):
+    """An operator's word, until a date, that a policy is bound to a context. The newest one for a context counts."""
+
+    LONGEST = timedelta(days=90)
+
+    id = models.BigAutoField(primary_key=True)
+    context = models.CharField(max_length=10)
+    until = models.DateTimeField()  # exclusive
+    by_name = models.CharField(max_length=200)
+    made_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                # A day more than LONGEST: it ends with the day.
+                condition=Q(until__lte=F("made_at") + timedelta(days=91)),
+                name="attestation_ends",
+            )
+        ]
+        indexes = [models.Index(fields=["context", "-made_at"], name="attestation_newest")]
+        ordering = ["-made_at"]
+
+    def __str__(self) -> str:
+        return f"{self.context} attested until {self.until:%Y-%m-%d}"
 
 
 # ---------------------------------------------------------------- what the operator has to look at
@@ -458,3 +518,160 @@ class Incident(models.Model):
 
     def __str__(self) -> str:
         return f"incident {self.pk}: {self.code}"
+
+
+# ---------------------------------------------------------------- a person who has to be proved anew
+
+
+class Reset(Stateful):
+    """Somebody asked that the person behind an account accepts and signs in anew (partners/redemption.py).
+
+    Between the asking and the new link nobody is admitted; between the asking and the verified sign-in nothing is
+    shown.
+    """
+
+    class Because(models.TextChoices):
+        WRONG_ACCOUNT = "wrong_account", _("another account was used")
+        NOT_ME = "not_me", _("somebody else accepted the invitation")
+        NEW_ACCOUNT = "new_account", _("the account at work was replaced")
+        NEW_ADDRESS = "new_address", _("the work address has changed")
+
+    class Status(models.TextChoices):
+        AWAITS_STAFF = "awaits_staff", _("Our team has to confirm the person")
+        RUNNING = "running", _("Under way")
+        DONE = "done", _("Done")  # the expected person has signed in
+        REFUSED = "refused", _("Refused")
+
+    TRANSITIONS = {
+        Status.AWAITS_STAFF: {Status.RUNNING, Status.REFUSED},
+        Status.RUNNING: {Status.DONE, Status.REFUSED},
+        Status.DONE: set(),
+        Status.REFUSED: set(),
+    }
+    OPEN = [Status.AWAITS_STAFF, Status.RUNNING]
+
+    guest = models.ForeignKey(Guest, on_delete=models.PROTECT, related_name="resets")
+    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="resets")
+    because = models.CharField(max_length=20, choices=Because.choices)
+    new_address = models.EmailField(blank=True)  # canonical
+    status = models.CharField(max_length=20, choices=Status.choices)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(db_default=Now())
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    set_back_at = models.DateTimeField(null=True)  # when the directory did it
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["guest"], condition=Q(status__in=["awaits_staff", "running"]), name="one_open_reset_for_a_guest"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"reset {self.pk}"
+
+
+class DirectoryWatch(models.Model):
+    """How far we have followed the directory (partners/directory.py): one row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    link = models.TextField(blank=True)  # where Graph goes on telling; opaque, without a right of its own
+    look_again = ArrayField(models.UUIDField(), default=list)  # object ids to read once more
+    compared_at = models.DateTimeField(null=True)  # when we last read everybody
+    held = models.PositiveIntegerField(default=0)  # how many changes the guard stopped
+    held_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(db_default=Now())
+    leased_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_directory_watch")]
+
+    def __str__(self) -> str:
+        return "directory watch"
+
+
+class Notice(models.Model):
+    """A short mail to a sponsor, written with what it tells of and sent by the worker (partners/notices.py)."""
+
+    key = models.CharField(max_length=80, unique=True)  # what it is about: the same thing is told once
+    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="notices")
+    to = models.EmailField()
+    subject = models.CharField(max_length=250)
+    body = models.TextField()
+    written_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    refused_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], condition=Q(sent_at=None, refused_at=None), name="notice_due")]
+
+    def __str__(self) -> str:
+        return f"notice {self.pk}"
+
+    @property
+    def message_id(self) -> str:
+        return f"<notice-{self.pk}@clinicportal>"
+
+
+# ---------------------------------------------------------------- traffic to the directory, shared by all workers
+
+
+class GateQuerySet(models.QuerySet):
+    def shut(self) -> Self:
+        return self.exclude(code="")
+
+
+class Gate(models.Model):
+    """Whether calls of one kind may go out: open, or shut for all workers until one probe finds that it is mended.
+
+    `name` is "graph" for every call, an operation ("POST /invitations"), or a partner's domain ("domain:..."). A gate
+    that was never shut has no row. partners/gates.py moves it, and the function partners_enter lets calls through.
+    """
+
+    name = models.CharField(primary_key=True, max_length=300)
+    code = models.CharField(max_length=60, blank=True)  # why it is shut, of the failure dictionary; empty: open
+    failures = models.PositiveIntegerField(default=0)  # in a row, while open
+    probes = models.PositiveSmallIntegerField(default=0)  # that failed since it was shut: the pauses grow
+    shut_at = models.DateTimeField(null=True)
+    probe_at = models.DateTimeField(null=True)  # when one call may try; none: only after the operator's word
+
+    objects = GateQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Lane(models.Model):
+    """How much of one limit was used lately: a sliding window in slices, and until when nobody may go.
+
+    Written by the function partners_enter alone, in one statement for all workers.
+    """
+
+    name = models.CharField(primary_key=True, max_length=30)
+    slice_seconds = models.FloatField()
+    used = ArrayField(models.IntegerField())  # by slice, a ring: slice n is at n modulo its length
+    newest = models.BigIntegerField()  # number of the newest slice: seconds of the epoch / slice_seconds
+    opens_at = models.DateTimeField(null=True)  # when there is room again; none: there is
+    closed_until = models.DateTimeField(null=True)  # Graph's own word (Retry-After)
+    strikes = models.PositiveSmallIntegerField(default=0)  # refusals in a row without such a word
+    slowed_by = models.FloatField(default=1)  # what x-ms-throttle-limit-percentage said, until `slowed_until`
+    slowed_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DirectoryLag(models.Model):
+    """How long the directory lately took until a new guest could be added to a group: one row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    seconds = models.FloatField()
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_lag")]
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s"

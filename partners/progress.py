@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from partners import dates, sentences, words, working_hours
-from partners.models import AccessRequest, Decision, Invitation, ProvisioningJob, Step
+from partners import dates, failures, gates, turns, words, working_hours
+from partners.models import AccessRequest, Decision, Invitation, ProvisioningJob, Reset, Step
+from records.models import Suspension
 
 Status = AccessRequest.Status
 Item = dict[str, Any]
@@ -24,24 +26,14 @@ class Words(NamedTuple):
 
 
 STEPS = {
-    Step.Kind.LOOK_UP: Words(
-        gettext_lazy("Look in our directory"),
-        gettext_lazy("Looking in our directory"),
-        gettext_lazy("Looked in our directory"),
-    ),
     Step.Kind.INVITE: Words(
-        gettext_lazy("Make the invitation, without sending it"),
-        gettext_lazy("Making the invitation, without sending it"),
-        gettext_lazy("Made the invitation, without sending it"),
-    ),
-    Step.Kind.AWAIT_VISIBLE: Words(
-        gettext_lazy("Wait until the directory knows the person"),
-        gettext_lazy("Waiting until the directory knows the person"),
-        gettext_lazy("The directory knows the person"),
+        gettext_lazy("Look in our directory, and make the invitation without sending it"),
+        gettext_lazy("Looking in our directory, and making the invitation without sending it"),
+        gettext_lazy("Looked in our directory, and made the invitation without sending it"),
     ),
     Step.Kind.JOIN_GROUP: Words(
-        gettext_lazy("Add to the access group"),
-        gettext_lazy("Adding to the access group"),
+        gettext_lazy("Add to the access group, once the directory knows the person"),
+        gettext_lazy("Waiting until the directory knows the person, then adding to the access group"),
         gettext_lazy("Added to the access group"),
     ),
     Step.Kind.VERIFY: Words(
@@ -57,15 +49,31 @@ STEPS = {
 }
 
 
+STEPS |= {
+    Step.Kind.ADD_ADDRESS: Words(
+        gettext_lazy("Add the new address in our directory"),
+        gettext_lazy("Adding the new address in our directory"),
+        gettext_lazy("Added the new address in our directory"),
+    ),
+    Step.Kind.SET_BACK: Words(
+        gettext_lazy("Let the person accept again, with a new link"),
+        gettext_lazy("Letting the person accept again, with a new link"),
+        gettext_lazy("Let the person accept again, with a new link"),
+    ),
+}
+
+
 class State(NamedTuple):
     kind: str  # as components/page.jinja's tag() takes it
-    text: sentences.Text
+    text: failures.Text
 
 
 INVITATION_STATES = {
     Invitation.Status.SENT: State("wait", gettext_lazy("Waiting for them")),
     Invitation.Status.OPENED: State("wait", gettext_lazy("Waiting for them")),
+    Invitation.Status.ACCEPTED: State("wait", gettext_lazy("Accepted, not signed in yet")),
     Invitation.Status.WRONG_ACCOUNT: State("wait", gettext_lazy("Other account used")),
+    Invitation.Status.HELD: State("wait", gettext_lazy("Has to sign in anew")),
     Invitation.Status.EXPIRED: State("wait", gettext_lazy("Link expired")),
     Invitation.Status.COMPLETED: State("done", gettext_lazy("Has access")),
 }
@@ -87,9 +95,25 @@ def state(request: AccessRequest, *, for_staff: bool = False) -> State:
         return State("wait", _("Needs help") if for_staff else _("Our team is on it"))
     if for_staff and request.status == Status.NEEDS_INFO:
         return State("wait", _("Waiting for the sponsor"))
+    if request.status == Status.FULFILLED and suspensions(request):
+        return State("wait", _("Paused"))
     if request.status == Status.FULFILLED:
         return INVITATION_STATES.get(Invitation.Status(request.invitation.status), State("done", _("Set up")))
     return STATES[Status(request.status)]
+
+
+def suspensions(request: AccessRequest) -> list[Suspension]:
+    """Why the person is paused now, but for the sign-in that everybody waits for."""
+    job = job_of(request)
+    if job is None or getattr(request, "paused", True) is False:  # asked for many requests at once (`listed`)
+        return []
+    found = Suspension.objects.open().filter(user=job.guest_id).order_by("started_at")
+    return list(found.exclude(reason=Suspension.Reason.IDENTITY, note="identity"))
+
+
+def is_paused() -> Exists:
+    """To annotate requests with `paused`, where many are listed."""
+    return Exists(Suspension.objects.open().filter(user=OuterRef("job__guest")))
 
 
 def job_of(request: AccessRequest) -> ProvisioningJob | None:
@@ -97,9 +121,18 @@ def job_of(request: AccessRequest) -> ProvisioningJob | None:
 
 
 def is_running(request: AccessRequest) -> bool:
-    """Whether the page should look again by itself: the job is at work and will change something soon."""
+    """Whether the job is at work and will change something soon."""
     job = job_of(request)
     return job is not None and job.status == ProvisioningJob.Status.RUNNING
+
+
+def look_again_after(request: AccessRequest) -> int:
+    """Seconds until the sponsor's page should look again by itself; 0: nothing will change without them."""
+    job = job_of(request)
+    if job is not None and is_running(request):
+        waiting = next((step for step in job.steps.all() if step.state == Step.State.WAITING), None)
+        return 30 if waiting and turns.words_for(waiting, request.address) else 2
+    return 10 if request.status in (Status.IN_REVIEW, Status.APPROVED) else 0
 
 
 def stages(request: AccessRequest, *, for_staff: bool = False) -> list[Item]:
@@ -115,7 +148,7 @@ def stages(request: AccessRequest, *, for_staff: bool = False) -> list[Item]:
         return [*found, _ended(request)]
     if job.status != ProvisioningJob.Status.DONE:
         return [*found, *_guest_todo(request)]
-    return [*found, *_signing_in(request)]
+    return [*found, *_signing_in(request, for_staff), *_paused(request, for_staff)]
 
 
 def current(items: list[Item]) -> str:
@@ -187,21 +220,25 @@ def _set_up(request: AccessRequest, job: ProvisioningJob, for_staff: bool) -> It
             }
         case ProvisioningJob.Status.NEEDS_HELP:
             code = next((step.last_code for step in steps if step.state == Step.State.PARKED), "")
-            sentence = sentences.parked(code)
+            failure = failures.parked(code)
             return {
                 "state": "stopped",
                 "title": _("We are setting it up: a person has to help"),
                 "text": _("Our turn."),
-                "more": sentence.staff if for_staff else sentence.sponsor,
+                "more": f"{failure.staff} {failure.next.text}" if for_staff else failure.sponsor,
                 "steps": items,
             }
         case ProvisioningJob.Status.CANCELLED:
             return {"state": "stopped", "title": _("The set-up was stopped"), "steps": items}
     number = {"number": min(len(done) + 1, len(steps)), "of": len(steps)}
+    waiting = next((step for step in steps if step.state == Step.State.WAITING), None)
+    later = turns.words_for(waiting, request.address) if waiting else ""
+    usual = _("Our turn. Usually done within a minute. Nothing for you to do.")
     return {
         "state": "current",
         "title": _("We are setting it up: step %(number)s of %(of)s") % number,
-        "text": _("Our turn. Usually done within a minute. Nothing for you to do."),
+        "text": _("Our turn. Nothing for you to do.") if later else usual,
+        "more": later,
         "steps": items,
     }
 
@@ -225,8 +262,8 @@ def _step(step: Step) -> Item:
 
 def _waiting(step: Step, text: Words) -> str:
     """ "Adding to the access group. The directory is slow, we try again at 11:06"."""
-    why = sentences.waiting(step.last_code)
-    if not why:
+    why = failures.waiting(step.last_code)
+    if not why or step.last_code in gates.PROBE_AFTER:  # that is said above the steps, once
         return str(text.doing)
     soon = (step.due_at - timezone.now()).total_seconds() < 60
     when = _("in a moment") if soon else _("at %(time)s") % {"time": words.clock(step.due_at)}
@@ -241,7 +278,38 @@ def _guest_todo(request: AccessRequest) -> list[Item]:
     ]
 
 
-def _signing_in(request: AccessRequest) -> list[Item]:
+def _paused(request: AccessRequest, for_staff: bool) -> list[Item]:
+    """Each reason why the person sees nothing, with the way back."""
+    items = []
+    for suspension in suspensions(request):
+        failure = failures.paused(suspension.note)
+        known = suspension.note in failures.PAUSED
+        items.append(
+            {
+                "state": "stopped",
+                "title": _("Access is paused") if not for_staff else _("Paused: %(why)s") % {"why": suspension},
+                "text": capfirst(words.moment(suspension.started_at)),
+                "more": f"{failure.staff} {failure.next.text}" if for_staff and known else failure.sponsor,
+            }
+        )
+    return items
+
+
+def _held(request: AccessRequest, for_staff: bool) -> str:
+    """Why somebody who was here has to come in anew, and whose turn it is."""
+    reset = request.resets.order_by("-asked_at").first()
+    if reset is None:
+        return str(failures.paused("identity").sponsor)
+    if reset.status == Reset.Status.AWAITS_STAFF:
+        ours = _("Somebody has to confirm that it is the same person, before the new link goes out.")
+        theirs = _("Our turn. We make sure that it is the same person, then we send the new link.")
+        return ours if for_staff else theirs
+    if reset.status == Reset.Status.REFUSED:
+        return _("We could not confirm the change. They can sign in with the account and address they had.")
+    return _("We set it up, then a new link goes to %(address)s.") % {"address": request.address}
+
+
+def _signing_in(request: AccessRequest, for_staff: bool) -> list[Item]:
     """The last two stages, once the mail is out."""
     name, invitation = {"name": request.person_name}, request.invitation
     last = {"title": _("Access starts")}
@@ -259,6 +327,14 @@ def _signing_in(request: AccessRequest) -> list[Item]:
         case Invitation.Status.WRONG_ACCOUNT:
             text = _("Somebody used another account than the one invited. Nothing was shown. Send a new link.")
             return [{"state": "stopped", "title": _("%(name)s signs in") % name, "text": text}, last]
+        case Invitation.Status.HELD:
+            text = _held(request, for_staff)
+            return [{"state": "stopped", "title": _("%(name)s signs in anew") % name, "text": text}, last]
+        case Invitation.Status.ACCEPTED:
+            text = _(
+                "Their turn. The invitation was accepted at Microsoft, and nobody has signed in here yet. The link "
+                "works until %(until)s."
+            ) % {"until": until}
         case Invitation.Status.OPENED:
             text = _("Their turn. They opened the link, which works until %(until)s.") % {"until": until}
         case _:

@@ -50,9 +50,7 @@ class EntraProvider(OpenIDConnectProvider):
     def redirect(self, request: HttpRequest, process: str, next_url: str | None = None, data: Any = None, **_: Any):
         """Send the browser to the tenant. Whatever the query string asked for is not passed on."""
         nonce = secrets.token_urlsafe(32)
-        # An essential claim: Entra issues the context (`acrs`) only when its Conditional Access policy is met.
-        claims = {"id_token": {"acrs": {"essential": True, "value": settings.ENTRA_CONTEXT_SIGN_IN}}}
-        parameters = {"nonce": nonce, "claims": json.dumps(claims), "response_mode": "query"}
+        parameters = asking_for(settings.ENTRA_CONTEXT_SIGN_IN, nonce)
         if request.POST.get("account") == "other":
             parameters["prompt"] = "select_account"
         return super().redirect(
@@ -76,12 +74,20 @@ class EntraProvider(OpenIDConnectProvider):
 provider_classes = [EntraProvider]
 
 
+def asking_for(context: str, nonce: str) -> dict[str, str]:
+    """Parameters of an authorisation request for an authentication context: an essential claim, which Entra issues
+    (`acrs`) only when the Conditional Access policy of the context is met."""
+    claims = {"id_token": {"acrs": {"essential": True, "value": context}}}
+    return {"nonce": nonce, "claims": json.dumps(claims), "response_mode": "query"}
+
+
 class CallbackView(OAuth2CallbackView):
     """The return from the tenant; hands the attempt's nonce to the adapter."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            return super().dispatch(request, *args, **kwargs)
+            with idtoken.turn():
+                return super().dispatch(request, *args, **kwargs)
         except (idtoken.Invalid, RequestException, ValueError, KeyError) as trouble:
             # ValueError and KeyError: what came back is not the JSON that the protocol promises.
             return get_adapter().refuse(request, trouble)

@@ -1,14 +1,17 @@
 """The saved work in the directory for one approved request: leased steps, each safe to repeat, the mail last.
 
 A step is written down as `started` and committed before the call; while Graph answers we hold no lock and no
-transaction; what came of it, the event and the next step are one commit. Whoever finds `started` or `no_answer` looks
-first what became of it.
+transaction; what came of it, the event and the lease of the next step are one commit. Whoever finds `started` or
+`unanswered` looks first what became of it.
+
+Four calls make a guest: who has the address, the invitation, the group, and reading both back (decision 19).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import random
+import time
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -21,13 +24,11 @@ from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import User
-from partners import entra, invitations, policies, tasks
+from partners import entra, failures, gates, incidents, invitations, lag, policies, queue, redemption, tasks
 from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, Step
 
 log = structlog.get_logger(__name__)
 
-LEASE = dt.timedelta(minutes=2)
-"""Longer than any call may take (clinicportal.http.TIMEOUT), so that a lease ends only when its worker died."""
 PATIENCE = dt.timedelta(hours=24)
 """How long we go on trying while the other side is busy or away; then somebody should look."""
 LOOK_AGAIN = dt.timedelta(seconds=60)
@@ -36,18 +37,17 @@ FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_FOR_LAG, LOST_ANSWER_PAUSE = 0.5, 600.
 """Seconds."""
 LAG = {"not_there_yet", "not_a_member_yet"}
 """Codes that mean: the directory does not know yet what it was told (reference: replication)."""
+PACING = {"paced", "throttled", "daily_budget"}
+"""Codes that mean: not before `retry_at`, and then as if nothing had been."""
+TURN_SECONDS = 10.0
+"""How long a worker goes on before it lets Celery have a word (its time limits, a stop)."""
+IN_PLACE_SECONDS = 1.0
 
-KINDS = [
-    Step.Kind.LOOK_UP,
-    Step.Kind.INVITE,
-    Step.Kind.AWAIT_VISIBLE,
-    Step.Kind.JOIN_GROUP,
-    Step.Kind.VERIFY,
-    Step.Kind.MAIL,
-]
+KINDS = [Step.Kind.INVITE, Step.Kind.JOIN_GROUP, Step.Kind.VERIFY, Step.Kind.MAIL]
 
-Outcome = Callable[[], None]
-"""What to write down when the step is done, in the commit that finishes it."""
+Outcome = Callable[[], float | None]
+"""What to write down when the step is done, in the commit that finishes it. Returns seconds that the following step
+should wait, None: none."""
 
 
 def start(request: AccessRequest, guest: Guest) -> ProvisioningJob:
@@ -60,25 +60,50 @@ def start(request: AccessRequest, guest: Guest) -> ProvisioningJob:
     return job
 
 
+def work(graph: entra.Graph) -> float | None:
+    """Do what is due, of any job, for a while. Returns seconds until somebody should go on; None: others see to it.
+
+    Whoever did something comes back for what that left waiting, so one who found nothing to do need not.
+    """
+    until = time.monotonic() + TURN_SECONDS
+    busy = False
+    while time.monotonic() < until:
+        if (step := queue.take()) is not None:
+            busy = True
+            _do_in_turn(step, graph)
+            continue
+        wait = queue.seconds_to_next()
+        if wait is None or wait > IN_PLACE_SECONDS:
+            return wait if busy else None
+        time.sleep(max(0.02, wait))
+    return 0.0 if busy else None
+
+
 def advance(job_id: uuid.UUID, graph: entra.Graph) -> float | None:
-    """Do the job's steps one after the other until one has to wait, unless none is due or another worker has it.
+    """Do one job's steps until one has to wait, unless none is due or another worker has it.
 
     Returns seconds until the waiting one is due, or None when there is nothing to come back for. Safe to repeat at
     any point: each step looks before it acts.
     """
-    while (step := Step.objects.lease(job_id, for_=LEASE)) is not None:
-        wait = _do(step, graph)
-        if wait is not None:
-            return wait
-    return None
+    if (step := queue.take_of(job_id)) is None:
+        return None
+    _do_in_turn(step, graph)
+    waiting = Step.objects.filter(job=job_id, state=Step.State.WAITING, job__status=ProvisioningJob.Status.RUNNING)
+    due_at = waiting.filter(leased_until=None).values_list("due_at", flat=True).first()
+    return None if due_at is None else max(0.0, (due_at - timezone.now()).total_seconds())
 
 
-def _do(step: Step, graph: entra.Graph) -> float | None:
+def _do_in_turn(step: Step | None, graph: entra.Graph) -> None:
+    while step is not None:
+        step = _do(step, graph)
+
+
+def _do(step: Step, graph: entra.Graph) -> Step | None:
+    """Do one step. Returns the following one, leased, when it can be done at once."""
     try:
-        outcome = STEPS[Step.Kind(step.kind)](step, graph)
-        _finish(step, outcome)
+        return _finish(step, STEPS[Step.Kind(step.kind)](step, graph))
     except entra.TryLater as busy:
-        return _postpone(step, busy)
+        _postpone(step, busy)
     except entra.Refused as refusal:
         _park(step, because=refusal.code)
     return None
@@ -87,7 +112,7 @@ def _do(step: Step, graph: entra.Graph) -> float | None:
 # ---------------------------------------------------------------- what a step leaves behind
 
 
-def _finish(step: Step, outcome: Outcome) -> None:
+def _finish(step: Step, outcome: Outcome) -> Step | None:
     """Row, event and next step in one commit; nothing at all when the lease or the job is no longer ours."""
     with transaction.atomic(durable=True):
         job = _lock(step.job)
@@ -95,13 +120,14 @@ def _finish(step: Step, outcome: Outcome) -> None:
             state=Step.State.DONE, finished_at=Now(), last_code=""
         ):
             log.info("step overtaken", job=str(job.pk), kind=step.kind)
-            return
-        outcome()
-        following = job.steps.filter(position__gt=step.position).order_by("position").first()
-        if following:
-            Step.objects.filter(pk=following.pk).update(state=Step.State.WAITING, due_at=Now())
-        else:
+            return None
+        wait = outcome() or 0.0
+        following = Step.objects.filter(job=job, state=Step.State.LATER).order_by("position")[:1]
+        due_at = Now() + dt.timedelta(seconds=wait)
+        if not Step.objects.filter(pk__in=following.values("pk")).update(state=Step.State.WAITING, due_at=due_at):
             _complete(job)
+            return None
+        return queue.take(job) if not wait else None
 
 
 def _complete(job: ProvisioningJob) -> None:
@@ -111,16 +137,31 @@ def _complete(job: ProvisioningJob) -> None:
         _record(audit.Type.PROVISIONED, job)
 
 
-def _postpone(step: Step, busy: entra.TryLater) -> float | None:
-    """Come back later, and park instead when it has taken too long. Returns seconds until then."""
+def _postpone(step: Step, busy: entra.TryLater) -> None:
+    """Come back later, and park instead when it has taken too long, or when it is this person after all."""
     patience = dt.timedelta(minutes=settings.PROVISIONING_VISIBLE_MINUTES) if busy.code in LAG else PATIENCE
+    everybody = busy.code in gates.PROBE_AFTER
     now = timezone.now()
-    if step.first_tried_at and now - step.first_tried_at > patience:
-        _park(step, because=busy.code)
-        return None
-    retry_at = max(busy.retry_at or now, now + dt.timedelta(seconds=pause(step.attempts, busy.code)))
+    tired = step.first_tried_at and now - step.first_tried_at > patience and not everybody and busy.code not in PACING
+    if tired or _is_personal(step, busy):
+        return _park(step, because=busy.code)
+    if busy.code in PACING and busy.retry_at:
+        pause_seconds = random.uniform(0, 0.1)  # noqa: S311 - no secret
+    elif everybody:
+        pause_seconds = gates.PROBE_AFTER[busy.code] or 0.0  # behind whoever has not been refused yet
+    else:
+        pause_seconds = pause(step.attempts, busy.code)
+    retry_at = max(busy.retry_at or now, now + dt.timedelta(seconds=pause_seconds))
     step.release(due_at=retry_at, last_code=busy.code)
-    return (retry_at - now).total_seconds()
+    return None
+
+
+def _is_personal(step: Step, busy: entra.TryLater) -> bool:
+    """Whether a cause that should concern everybody is this person's: they met it before, somebody else got through
+    since, and now they meet it again. Or one such person would shut the gate for all, time after time."""
+    return busy.scope in (entra.Scope.OPERATION, entra.Scope.DOMAIN) and (
+        step.code_before == busy.code and not busy.probing
+    )
 
 
 def pause(attempts: int, code: str) -> float:
@@ -131,7 +172,7 @@ def pause(attempts: int, code: str) -> float:
 
 
 def _park(step: Step, *, because: str) -> None:
-    """Somebody's turn, with a sentence (partners/sentences.py)."""
+    """Somebody's turn, with a sentence (partners/failures)."""
     with transaction.atomic(durable=True):
         job = _lock(step.job)
         if not step.release(state=Step.State.PARKED, last_code=because):
@@ -139,14 +180,16 @@ def _park(step: Step, *, because: str) -> None:
         if job.status == ProvisioningJob.Status.RUNNING:
             job.move_to(ProvisioningJob.Status.NEEDS_HELP)
         _record(audit.Type.PROVISIONING_PARKED, job, reason=because, detail={"step": step.kind})
+        if not failures.parked(because).known:
+            incidents.report("job_unknown", detail=f"{step.kind} {because}")
 
 
 def _lock(job: ProvisioningJob) -> ProvisioningJob:
     """The job as it is now, held until the commit. The request first, as every verb does: no deadlock."""
-    AccessRequest.objects.select_for_update().get(pk=job.request_id)
-    return (
-        ProvisioningJob.objects.select_for_update(of=("self",)).select_related("request", "guest__user").get(pk=job.pk)
-    )
+    requests, jobs = AccessRequest.objects.filter(pk=job.request_id), ProvisioningJob.objects.filter(pk=job.pk)
+    job.request.status = requests.select_for_update().values_list("status", flat=True).get()
+    job.status = jobs.select_for_update().values_list("status", flat=True).get()
+    return job
 
 
 def _record(type: audit.Type, job: ProvisioningJob, **facts) -> None:
@@ -168,35 +211,24 @@ def resume(job: ProvisioningJob, *, by: User) -> None:
 # ---------------------------------------------------------------- the steps
 
 
-def look_up(step: Step, graph: entra.Graph) -> Outcome:
-    """Whoever has the address in our directory already. A member is our own staff: then a person decides."""
-    found = _only(graph.find_users(step.job.request.address))
-    if found is None:
-        return _nothing
-    return partial(_know, step.job, found.id, created_by_us=False)
-
-
 def invite(step: Step, graph: entra.Graph) -> Outcome:
-    """A guest for the address, and the link that redeems it: Entra gives that link only in answer to an invitation.
+    """Look who has the address, and invite: Entra gives the link that redeems only in answer to an invitation.
 
-    Repeating an invitation finds the same guest and gives a new link. Somebody who redeemed needs none, unless it was
-    with another account: then redemption is set back.
+    A member is our own staff: then a person decides. Repeating an invitation finds the same guest and gives a new link.
+    Somebody who redeemed needs none; with another account it takes a reset (partners/redemption.py).
     """
     job = step.job
     found = _found_before_inviting(step, graph)
-    wrong = job.request.invitation.status == Invitation.Status.WRONG_ACCOUNT
-    if found is not None and not found.is_pending and not wrong:
+    if found is not None and not found.is_pending:
         return partial(_know, job, found.id, created_by_us=False)
     try:
-        invited = graph.invite(
-            job.request.address,
-            name=job.request.person_name,
-            redirect_url=settings.BASE_URL + "/welcome/back/",
-            reset=found.id if found is not None and wrong else None,
-        )
+        invited = _invite(job, graph, found)
     except entra.TryLater as busy:
-        raise entra.TryLater(Step.UNANSWERED if busy.code == "no_answer" else busy.code, busy.retry_at) from None
-    return partial(_keep_invitation, job, invited)
+        if busy.code == "no_answer":
+            raise entra.TryLater(Step.UNANSWERED, busy.retry_at) from None
+        raise
+    made = found is None or (found.created_at is not None and found.created_at >= job.created_at)
+    return partial(_keep_invitation, job, invited, created_by_us=made, wait=None if found else lag.expected_seconds())
 
 
 def _found_before_inviting(step: Step, graph: entra.Graph) -> entra.User | None:
@@ -205,27 +237,46 @@ def _found_before_inviting(step: Step, graph: entra.Graph) -> entra.User | None:
     try:
         found = _only(graph.find_users(step.job.request.address))
     except entra.TryLater as busy:
-        raise entra.TryLater(Step.UNANSWERED if step.outcome_unknown else busy.code, busy.retry_at) from None
+        if step.outcome_unknown:
+            raise entra.TryLater(Step.UNANSWERED, busy.retry_at) from None
+        raise
     if found is None and step.outcome_unknown:
         raise entra.TryLater("not_found_after_lost_answer", timezone.now() + LOOK_AGAIN)
     return found
 
 
-def await_visible(step: Step, graph: entra.Graph) -> Outcome:
-    """Until the directory shows the guest."""
-    graph.user(_object_id(step))
-    return _nothing
+def _invite(job: ProvisioningJob, graph: entra.Graph, found: entra.User | None) -> entra.Invited:
+    """Name our colleague who answers for the partner as the guest's sponsor: lifecycle rules of a tenant disable or
+    delete guests without one (onboarding.md §1, fact 8)."""
+    request = job.request
+    colleague = request.organisation.internal_sponsor
+    call = partial(
+        graph.invite,
+        request.address,
+        name=request.person_name,
+        redirect_url=settings.BASE_URL + "/welcome/back/",
+    )
+    if found is not None or colleague is None or colleague.object_id is None:
+        return call()
+    try:
+        return call(sponsor=colleague.object_id)
+    except entra.TryLater as busy:
+        if busy.code != "not_there_yet":
+            raise
+    incidents.report("sponsor_unknown", detail=str(request.organisation))
+    return call()
 
 
 def join_group(step: Step, graph: entra.Graph) -> Outcome:
-    """The group is assigned to the application: its members may sign in."""
+    """The group is assigned to the application: its members may sign in. While the directory does not know the guest
+    everywhere it says so here, so that nothing else has to ask."""
     graph.add_member(_object_id(step))
-    return _nothing
+    return partial(_learn_lag, step) if step.code_before in LAG else _nothing
 
 
 def verify(step: Step, graph: entra.Graph) -> Outcome:
-    """Read all of it back before we tell anybody to come in."""
-    _only([graph.user(_object_id(step))])
+    """Read it back before we tell anybody to come in: this answer shows the person and the membership. Whether the
+    account is blocked was read when we looked it up."""
     if not graph.is_member(_object_id(step)):
         raise entra.TryLater("not_a_member_yet")
     return _nothing
@@ -234,6 +285,7 @@ def verify(step: Step, graph: entra.Graph) -> Outcome:
 def mail(step: Step, graph: entra.Graph) -> Outcome:
     """The one mail with the one link. After a crash it may go out twice, word for word, under the same Message-ID."""
     invitation = step.job.request.invitation
+    invitation.refresh_from_db(fields=["status", "generation", "redeem_url"])
     if invitation.status == Invitation.Status.COMPLETED:
         return _nothing
     invitations.deliver(invitation)
@@ -241,12 +293,13 @@ def mail(step: Step, graph: entra.Graph) -> Outcome:
 
 
 STEPS: dict[Step.Kind, Callable[[Step, entra.Graph], Outcome]] = {
-    Step.Kind.LOOK_UP: look_up,
     Step.Kind.INVITE: invite,
-    Step.Kind.AWAIT_VISIBLE: await_visible,
     Step.Kind.JOIN_GROUP: join_group,
     Step.Kind.VERIFY: verify,
     Step.Kind.MAIL: mail,
+    # Looked up when called: that module imports this one, by way of the nudge.
+    Step.Kind.ADD_ADDRESS: lambda step, graph: redemption.add_address(step, graph),
+    Step.Kind.SET_BACK: lambda step, graph: redemption.set_back(step, graph),
 }
 
 
@@ -275,17 +328,28 @@ def _nothing() -> None:
 
 
 def _know(job: ProvisioningJob, object_id: uuid.UUID, *, created_by_us: bool) -> None:
-    """From now on the account here is this person in our directory."""
+    """From now on the account here is this person in our directory. Another job for them may have said so already."""
     user, tenant_id = job.guest.user, uuid.UUID(settings.ENTRA["tenant_id"])
+    user.refresh_from_db(fields=["tenant_id", "object_id"], from_queryset=User.objects.select_for_update())
     if user.object_id == object_id:
         return
     if user.object_id is not None or User.objects.filter(tenant_id=tenant_id, object_id=object_id).exists():
         raise entra.Refused("known_otherwise")
-    User.objects.filter(pk=user.pk).update(tenant_id=tenant_id, object_id=object_id)
+    user.tenant_id, user.object_id = tenant_id, object_id
+    user.save(update_fields=["tenant_id", "object_id"])
     Guest.objects.filter(pk=job.guest_id).update(created_by_us=created_by_us)
 
 
-def _keep_invitation(job: ProvisioningJob, invited: entra.Invited) -> None:
-    """If `look_up` found this person before, they stay somebody else's; otherwise this job made them."""
-    _know(job, invited.id, created_by_us=True)
+def _keep_invitation(
+    job: ProvisioningJob, invited: entra.Invited, *, created_by_us: bool, wait: float | None
+) -> float | None:
+    """Who and by which link; and so long the directory will need to know a new guest everywhere."""
+    _know(job, invited.id, created_by_us=created_by_us)
     Invitation.objects.filter(request=job.request_id).update(redeem_url=invitations.sealed(invited.redeem_url))
+    return wait
+
+
+def _learn_lag(step: Step) -> None:
+    invited = Step.objects.filter(job=step.job_id, kind=Step.Kind.INVITE).order_by("position").last()
+    if invited and invited.finished_at:
+        lag.saw((timezone.now() - invited.finished_at).total_seconds())

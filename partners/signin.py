@@ -7,6 +7,7 @@ organisation allows. An email address may deny, never admit.
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +29,15 @@ from clinicportal import audit
 from clinicportal.http import Session, entra_session
 from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION
 from clinicportal.models import StaffRole, User
-from partners import addresses, idtoken, invitations
+from clinicportal.sessions import SID
+from partners import addresses, assurance, failures, idtoken, invitations, redemption, signin_help
 from partners.models import Guest, Invitation, PartnerOrganisation
 from records.models import Grant, Suspension
 
 log = structlog.get_logger(__name__)
 
 APP_ROLES = {f"Portal.{role.value.capitalize()}": role for role in StaffRole}
+NOT_BOUND = "context-not-bound"
 PASSCODE = "mail"  # the `idp` of a guest who redeemed with a one-time passcode
 
 
@@ -42,7 +45,7 @@ class TurnedAway(Exception):
     """This identity may not come in: `code` for the audit, `template` for the person."""
 
     def __init__(
-        self, code: str, template: str = "partners/signin/not_expected.jinja", *, guest: Guest | None = None
+        self, code: str, template: str = "partners/signin/refused.jinja", *, guest: Guest | None = None
     ) -> None:
         super().__init__(code)
         self.code, self.template, self.guest = code, template, guest
@@ -84,11 +87,13 @@ def own_issuer() -> str:
 
 def admit(identity: Identity) -> User:
     """Return the person who signs in. Raises TurnedAway."""
+    if not assurance.admits(settings.ENTRA_CONTEXT_SIGN_IN):
+        raise TurnedAway(NOT_BOUND)
     if settings.ENTRA_CONTEXT_SIGN_IN not in identity.contexts:
-        raise TurnedAway("no-second-factor", "partners/signin/not_strong_enough.jinja")
+        raise TurnedAway("no-second-factor")
     user = User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).first()
     if user is not None and not user.is_active:
-        raise TurnedAway("inactive", "partners/signin/ended.jinja")
+        raise TurnedAway("inactive")
     if identity.roles and not identity.identity_provider:
         return staff_member(user, identity)
     guest = Guest.objects.filter(user=user).first() if user else None
@@ -108,6 +113,14 @@ def staff_member(user: User | None, identity: Identity) -> User:
     return user
 
 
+def refresh_roles(user: User, identity: Identity) -> None:
+    """Take over the roles that a fresh token of a member of staff says: one that was taken away must not act."""
+    if user.staff_roles:
+        user.staff_roles = [] if identity.identity_provider else sorted(identity.roles)
+        user.roles_checked_at = timezone.now()
+        user.save(update_fields=["staff_roles", "roles_checked_at"])
+
+
 def invited_guest(guest: Guest, identity: Identity) -> User:
     """The person whom our invitation expects, or a grant's holder who comes back."""
     user = guest.user
@@ -115,13 +128,16 @@ def invited_guest(guest: Guest, identity: Identity) -> User:
         user.staff_roles = []
         user.save(update_fields=["staff_roles"])
     if not organisations_of(user):
-        raise TurnedAway("no-access", "partners/signin/ended.jinja")
-    if Suspension.objects.open().filter(user=user).exists():
-        raise TurnedAway("suspended", "partners/signin/paused.jinja")
+        raise TurnedAway("no-access")
+    # One reason is lifted by this very sign-in (partners/redemption.py).
+    if Suspension.objects.open().filter(user=user).exclude(reason=Suspension.Reason.IDENTITY).exists():
+        raise TurnedAway("suspended")
+    if redemption.awaits_new_link(guest):
+        raise TurnedAway("identity-check")
     if not is_expected_account(guest, identity):
         raise TurnedAway("wrong-account", "partners/signin/wrong_account.jinja", guest=guest)
     if guest.redeemed_at is None and is_too_late(guest):
-        raise TurnedAway("invitation-expired", "partners/signin/too_late.jinja")
+        raise TurnedAway("invitation-expired")
     return user
 
 
@@ -185,16 +201,19 @@ class Adapter(DefaultSocialAccountAdapter):
     def on_authentication_error(
         self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
     ) -> None:
-        raise ImmediateHttpResponse(self.refuse(request, exception or error))
+        if exception is None and "state" not in (extra_context or {}):
+            exception = idtoken.Invalid("state")  # nobody in this browser began it, whatever else it says
+        raise ImmediateHttpResponse(self.refuse(request, exception or idtoken.Invalid("no-code")))
 
     def refuse(self, request: HttpRequest, trouble: object) -> HttpResponse:
         """The attempt failed before anyone was identified: a page with a way on, one line in the audit."""
         code = str(trouble) if isinstance(trouble, idtoken.Invalid) else type(trouble).__name__
-        if request.GET.get("error"):
-            code = "declined-at-entra"
+        if request.GET.get("error") and code == "no-code":
+            # The number is in the description only, and only some errors come back at all (entra.md, section 13).
+            code = failures.number_in(request.GET.get("error_description", "")[:200]) or "declined-at-entra"
         log.warning("sign-in failed", code=code)
         audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, reason=code))
-        return render(request, "partners/signin/failed.jinja", {"reference": request.id}, status=403)  # type: ignore[attr-defined]
+        return refused(request, "partners/signin/refused.jinja", code)
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -216,8 +235,32 @@ def turn_away(request: HttpRequest, identity: Identity, away: TurnedAway) -> Htt
         # An app role that was taken away must not wait in an open session.
         User.objects.filter(tenant_id=identity.tenant_id, object_id=identity.object_id).update(staff_roles=[])
     audit.record_refusal(audit.Entry(audit.Type.SIGN_IN_REFUSED, identity=str(identity), reason=away.code))
-    context = {"used": identity.address, "reference": request.id}  # type: ignore[attr-defined]
-    return render(request, away.template, context, status=403)
+    again = invitations.again_token(away.guest) if away.guest else ""
+    return refused(request, away.template, away.code, used=identity.address, start_again=again)
+
+
+def refused(request: HttpRequest, template: str, code: str, **context: Any) -> HttpResponse:
+    """The page of a sign-in that failed: what it means and what to do, and a reference to read out on the phone."""
+    failure = failures.sign_in(code)
+    if not failure.known:
+        signin_help.report_unknown(code)
+    context |= {"failure": failure, "reference": short(request.id)}  # type: ignore[attr-defined]
+    return render(request, template, context, status=403)
+
+
+def short(request_id: str) -> str:
+    """The first eight letters of a request id: enough to find it in log and audit, short enough to read out."""
+    return request_id[:8].upper()
+
+
+def sid_of(claims: dict[str, Any]) -> str:
+    """The tenant's name for this browser's sign-in there; empty when the token has none that we can keep."""
+    sid = str(claims.get("sid") or "")
+    return sid if is_sid(sid) else ""
+
+
+def is_sid(text: str) -> bool:
+    return re.fullmatch(r"[!-~]{1,64}", text) is not None
 
 
 @receiver(user_logged_in)
@@ -226,6 +269,7 @@ def begin_session(sender: object, request: HttpRequest, user: User, **_: Any) ->
     identity = Identity.of(request.entra_claims)  # type: ignore[attr-defined]
     request.session.start()  # type: ignore[attr-defined]
     request.session[MFA] = timezone.now().isoformat()
+    request.session[SID] = sid_of(request.entra_claims)  # type: ignore[attr-defined]
     choices = [] if user.staff_roles else allowed_organisations(user, identity.identity_provider)
     request.session["organisations"] = [str(organisation.pk) for organisation in choices]
     if len(choices) == 1:
@@ -235,4 +279,5 @@ def begin_session(sender: object, request: HttpRequest, user: User, **_: Any) ->
     with transaction.atomic():
         if guest := Guest.objects.filter(user=user).first():
             invitations.complete(guest, identity_provider=identity.identity_provider)
+            redemption.release(guest)
         audit.record(audit.Type.SIGNED_IN, by=user, detail={"acrs": sorted(identity.contexts)})

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from partners.views import approvals, incidents, register, sponsors, welcome
+from partners.views import approvals, incidents, register, safety, sponsors, welcome
 
 app_name = "partners"
 urlpatterns = [
@@ -11,6 +11,9 @@ urlpatterns = [
     path("requests/<int:pk>/answer/", sponsors.answer, name="answer"),
     path("requests/<int:pk>/withdraw/", sponsors.withdraw, name="withdraw"),
     path("requests/<int:pk>/send-again/", sponsors.send_again, name="send-again"),
+    path("requests/<int:pk>/ways-in/", sponsors.ways_in, name="ways-in"),
+    path("requests/<int:pk>/start-again/", sponsors.start_again, name="start-again"),
+    path("requests/<int:pk>/address/", sponsors.address, name="address"),
     path("approvals/", approvals.queue, name="approvals"),
     path("approvals/<int:pk>/", approvals.decision, name="decision"),
     path("approvals/<int:pk>/approve/", approvals.approve, name="approve"),
@@ -18,10 +21,17 @@ urlpatterns = [
     path("approvals/<int:pk>/decline/", approvals.decline, name="decline"),
     path("approvals/<int:pk>/end/", approvals.end, name="end"),
     path("approvals/<int:pk>/resume/", approvals.resume, name="resume"),
+    path("approvals/<int:pk>/confirm/", approvals.confirm, name="confirm"),
+    path("approvals/<int:pk>/not-confirmed/", approvals.not_confirmed, name="not-confirmed"),
+    path("approvals/<int:pk>/start-again/", approvals.start_again, name="restart"),
+    path("approvals/<int:pk>/let-in/", approvals.let_in, name="let-in"),
     path("organisations/", register.organisations, name="organisations"),
     path("organisations/<uuid:pk>/", register.organisation, name="organisation"),
     path("incidents/", incidents.incidents, name="incidents"),
     path("incidents/<int:pk>/close/", incidents.close, name="close-incident"),
+    path("welcome/again/", welcome.start_again, name="again"),
+    path("sign-in-safety/", safety.safety, name="safety"),
+    path("sign-in-safety/check/", safety.check_now, name="check-now"),
     path("welcome/back/", welcome.back, name="back"),
     path("welcome/<str:token>/", welcome.welcome, name="welcome"),
     path("welcome/<str:token>/continue/", welcome.go, name="go"),

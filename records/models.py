@@ -168,6 +168,7 @@ class Suspension(models.Model):
         DRIFT = "drift", _("changed in the directory")
         SECURITY = "security", _("security")
         RESTORED = "restored", _("restored from a backup")
+        IDENTITY = "identity", _("has to sign in anew")  # lifted by that sign-in and by nothing else
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, null=True, on_delete=models.PROTECT, related_name="suspensions")
@@ -606,7 +607,9 @@ def may_view(user: User) -> bool:
 def has_accepted_terms(user: User) -> bool:
     """Whether `user` accepted the terms in force; asked once for each user object, that is for each request."""
     if not hasattr(user, "_accepted_terms"):
-        user._accepted_terms = TermsAcceptance.objects.filter(user=user, terms__in=Terms.in_force()).exists()  # type: ignore[attr-defined]
+        user._accepted_terms = TermsAcceptance.objects.filter(  # type: ignore[attr-defined]
+            user=user, terms__in=Terms.in_force(), ended_at=None
+        ).exists()
     return user._accepted_terms  # type: ignore[attr-defined]
 
 

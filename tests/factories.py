@@ -13,7 +13,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.test import Client
 from django.utils import timezone
 
-from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION
+from clinicportal.middleware import CAPACITIES, MFA, ORGANISATION, PROOFS
 from clinicportal.models import Terms, TermsAcceptance, User
 from clinicportal.sessions import SessionStore
 from records.models import (
@@ -135,6 +135,7 @@ def client_for(user: User, **session: Any) -> Client:
             HASH_SESSION_KEY: user.get_session_auth_hash(),
             MFA: timezone.now().isoformat(),
             CAPACITIES: ["guest"] if user.acting_for else [],
+            PROOFS: {context: at.isoformat() for context, at in user.proofs.items()},
             **({ORGANISATION: str(user.acting_for)} if user.acting_for else {}),
             **session,
         }

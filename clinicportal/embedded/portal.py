@@ -68,6 +68,8 @@ class Portal:
         if self.with_tenant:
             demo = self._step("Fill an empty portal with demo data", "demo", "--if-empty")
             steps.append(replace(demo, needs_tenant=True, done=self.paths.data / "demo-is-in"))
+            # The worker does it by itself soon after its start; the first person to sign in may be sooner.
+            steps.append(replace(self._step("Read the tenant's policies", "entra", "policies"), needs_tenant=True))
         return [step for step in steps if step.done is None or not step.done.exists()]
 
     def _step(self, title: str, *arguments: str) -> Step:
@@ -87,7 +89,7 @@ class Portal:
 
     def _worker(self) -> Child:
         heartbeat = self.paths.run / "worker.heartbeat"
-        argv = ["-m", "celery", "-A", "clinicportal", "worker", "--concurrency", "2", "--loglevel", "INFO"]
+        argv = ["-m", "celery", "-A", "clinicportal", "worker", "--concurrency", "4", "--loglevel", "INFO"]
         argv += ["--without-gossip", "--without-mingle", "--include", "clinicportal.embedded.heartbeat"]
         child = self._child("worker", argv, process="worker", CLINICPORTAL_HEARTBEAT_FILE=str(heartbeat))
         child.ready = child.healthy = Touched(heartbeat, child, within=30)

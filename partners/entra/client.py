@@ -1,32 +1,55 @@
-"""The client: one per process, a token from MSAL, and the six calls that the job makes."""
+"""The client: one per process, and the calls that the portal makes, each let through by the traffic rules."""
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
-import threading
-import time
 import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
 import jwt
-import msal
 import requests
 import structlog
 from django.conf import settings
 from urllib3.exceptions import NewConnectionError
 
 from clinicportal.http import Session, entra_session
-from partners.entra.errors import ALREADY_MEMBER, TryLater, code_and_message, meaning
+from partners.entra.conditional_access import People, Policy
+from partners.entra.credentials import Tokens
+from partners.entra.errors import ALREADY_MEMBER, Refused, TryLater, code_and_message, meaning
 
 log = structlog.get_logger(__name__)
 
-SPACING_SECONDS = 0.04
-"""Least time between two calls of a process: four workers stay below Graph's 150 invitations in 5 seconds."""
-CREDENTIALS_AGAIN = dt.timedelta(minutes=5)
-USER_FIELDS = "id,userType,externalUserState,accountEnabled"
+USER_FIELDS = "id,userType,externalUserState,accountEnabled,createdDateTime"
+CHANGE_FIELDS = "id,externalUserState,accountEnabled"
+IDS_AT_ONCE = 15
+"""Ids in one filter: more than 15 expressions are refused."""
+
+
+class Traffic(Protocol):
+    """The rules that all workers share (partners/traffic.py). Each call enters, and ends in one of the others."""
+
+    def enter(self, operation: str, *, domain: str = "") -> Any:
+        """Wait for a moment if need be, and return a pass. Raises TryLater where the call may not go out now."""
+
+    def answered(self, permit: Any, headers: Mapping[str, str]) -> None: ...
+
+    def failed(self, permit: Any, problem: TryLater | Refused, *, detail: str = "", request_id: str = "") -> None: ...
+
+
+class NoTraffic:
+    """Every call at once: for commands that look on, and tests without a database."""
+
+    def enter(self, operation: str, *, domain: str = "") -> None:
+        pass
+
+    def answered(self, permit: Any, headers: Mapping[str, str]) -> None:
+        pass
+
+    def failed(self, permit: Any, problem: TryLater | Refused, *, detail: str = "", request_id: str = "") -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -38,6 +61,7 @@ class User:
     is_pending: bool
     """Invited and not redeemed yet. False also for those who came another way (no external state)."""
     enabled: bool
+    created_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -48,16 +72,39 @@ class Invited:
     redeem_url: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Change:
+    """What a delta query says of one account: a hint, repeated and out of order (entra.md §11). None: not said."""
+
+    id: uuid.UUID
+    removed: bool
+    enabled: bool | None
+    is_pending: bool | None
+
+    def agrees(self, user: User | None) -> bool:
+        """Whether the account reads as the hint says."""
+        if user is None or self.removed:
+            return self.removed and user is None
+        return self.enabled in (None, user.enabled) and self.is_pending in (None, user.is_pending)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """One page of them, and where to go on: with the next page, or (`is_last`) another time."""
+
+    changes: list[Change]
+    link: str
+    is_last: bool
+
+
 class Graph:
     """Microsoft Graph v1.0. What it did not do comes as TryLater or Refused."""
 
-    def __init__(self, session: Session, config: dict[str, str]) -> None:
+    def __init__(self, session: Session, config: dict[str, str], traffic: Traffic | None = None) -> None:
         self._session, self._config = session, config
+        self._traffic = traffic or NoTraffic()
         self._url = config["graph_url"].rstrip("/")
-        self._app: msal.ConfidentialClientApplication | None = None
-        self._lock = threading.Lock()
-        self._last_call = 0.0
-        self._closed_until: dt.datetime | None = None
+        self._tokens = Tokens(session, config)
 
     def find_users(self, address: str) -> list[User]:
         """Everybody who has the address, in any of the places where Entra keeps one (entra-docs: invitation API)."""
@@ -73,10 +120,19 @@ class Graph:
         """The person with this object id. Raises TryLater("not_there_yet") while the directory does not know them."""
         return _user(self._call("GET", f"/users/{id}", params={"$select": USER_FIELDS}))
 
-    def invite(self, address: str, *, name: str, redirect_url: str, reset: uuid.UUID | None = None) -> Invited:
+    def invite(
+        self,
+        address: str,
+        *,
+        name: str,
+        redirect_url: str,
+        reset: uuid.UUID | None = None,
+        sponsor: uuid.UUID | None = None,
+    ) -> Invited:
         """Invite without a mail from Microsoft. The same guest and a new link when repeated ("Create invitation").
 
-        `reset` is the object id of a guest who redeemed with another account and shall redeem again.
+        `reset` is the object id of a guest who redeemed with another account and shall redeem again. `sponsor` is the
+        member of our staff whom the directory shall name: an app that invites is none (entra.md §1).
         """
         body: dict[str, Any] = {
             "invitedUserEmailAddress": address,
@@ -86,7 +142,10 @@ class Graph:
         }
         if reset:
             body |= {"resetRedemption": True, "invitedUser": {"id": str(reset)}}
-        answer = self._call("POST", "/invitations", json=body)
+        if sponsor:
+            body["invitedUserSponsors@odata.bind"] = [f"{self._url}/users/{sponsor}"]
+        # Who holds a role in the directory cannot be reset by an app: that 403 is about this person alone.
+        answer = self._call("POST", "/invitations", json=body, domain=address.rpartition("@")[2], personal=bool(reset))
         return Invited(uuid.UUID(answer["invitedUser"]["id"]), answer["inviteRedeemUrl"])
 
     def is_member(self, id: uuid.UUID) -> bool:
@@ -102,84 +161,118 @@ class Graph:
 
     def permissions(self) -> list[str]:
         """Application permissions that our token carries. Read for the operator, unverified: it decides nothing."""
-        claims = jwt.decode(self._token(), options={"verify_signature": False})
+        claims = jwt.decode(self._tokens.get(), options={"verify_signature": False})
         return sorted(claims.get("roles", []))
 
     def group_name(self) -> str:
-        return self._call("GET", f"/groups/{self._config['group_id']}")["displayName"]
+        return self._call("GET", f"/groups/{self._config['group_id']}", params={"$select": "displayName"})[
+            "displayName"
+        ]
+
+    def who_may_invite(self) -> str:
+        """`allowInvitesFrom` of the tenant. Needs Policy.Read.All, which the job itself does not."""
+        return self._call("GET", "/policies/authorizationPolicy")["allowInvitesFrom"]
+
+    def users(self, ids: Iterable[uuid.UUID]) -> Iterator[User]:
+        """Those of these people whom the directory lists."""
+        for some in batched([str(id) for id in ids], IDS_AT_ONCE):
+            listed = ",".join(f"'{id}'" for id in some)
+            answer = self._call("GET", "/users", params={"$filter": f"id in ({listed})", "$select": USER_FIELDS})
+            yield from (_user(found) for found in answer["value"])
+
+    def changes_from_now(self) -> str:
+        """The link that will tell what changes from now on."""
+        select = {"$select": CHANGE_FIELDS, "$deltatoken": "latest"}
+        return self._page(self._call("GET", "/users/delta", params=select)).link
+
+    def changes(self, link: str) -> Changes:
+        """What an earlier answer's link leads to. Raises Refused("sync_state_gone") when it is too old."""
+        path, _, query = link.partition("?")
+        # The query apart: it holds the token, which no log needs.
+        return self._page(self._call("GET", path.removeprefix(self._url), params=query))
+
+    def _page(self, answer: Any) -> Changes:
+        following = answer.get("@odata.nextLink")
+        link = following or answer["@odata.deltaLink"]
+        if not link.startswith(self._url + "/users/delta"):
+            raise Refused("unknown_refusal")
+        return Changes([_change(found) for found in answer["value"]], link, is_last=not following)
+
+    def other_addresses(self, id: uuid.UUID) -> list[str]:
+        """Further addresses of the person (otherMails)."""
+        return self._call("GET", f"/users/{id}", params={"$select": "otherMails"})["otherMails"] or []
+
+    def set_other_addresses(self, id: uuid.UUID, addresses: list[str]) -> None:
+        """Needs User.ReadWrite.All, which nothing else here does."""
+        self._call("PATCH", f"/users/{id}", json={"otherMails": addresses}, personal=True)
+
+    def conditional_access(self, people: People) -> list[Policy]:
+        """All Conditional Access policies ("List policies"). Needs the optional permission Policy.Read.All."""
+        found, path = [], "/identity/conditionalAccess/policies"
+        while path:
+            answer = self._call("GET", path)
+            if not isinstance(answer, dict) or not isinstance(answer.get("value"), list):
+                raise TryLater("no_answer")
+            found += [Policy.of(policy, people) for policy in answer["value"]]
+            path = str(answer.get("@odata.nextLink") or "").removeprefix(self._url)
+        return found
 
     # ---------------------------------------------------------------- the wire
 
-    def _call(self, method: str, path: str, *, fine: str = "", **options: Any) -> Any:
-        """One request and its JSON (None when there is none). A 4xx whose message holds `fine` counts as done."""
-        self._wait_for_turn()
-        headers = {"Authorization": f"Bearer {self._token()}", "client-request-id": str(uuid.uuid4())}
+    def _call(
+        self, method: str, path: str, *, fine: str = "", domain: str = "", personal: bool = False, **options: Any
+    ) -> Any:
+        """One request and its JSON (None when there is none). A 4xx whose message holds `fine` counts as done.
+
+        `domain` is the partner's, where a refusal may be about it; with `personal` a missing right concerns the person
+        at hand, not everybody.
+        """
+        operation = _operation(method, path)
+        permit = self._traffic.enter(operation, domain=domain)
+        try:
+            answer = self._send(method, path, operation, options)
+        except TryLater as trouble:
+            self._traffic.failed(permit, trouble, detail=operation)
+            raise
+        body = _json_or_none(answer)
+        done = answer.status_code < 300  # a redirect, which is not followed, is a refusal nobody knows
+        if (done and not (answer.content and body is None)) or (fine and fine in code_and_message(body)[1]):
+            self._traffic.answered(permit, answer.headers)
+            return body if done else None
+        if done:
+            problem: TryLater | Refused = TryLater("no_answer")
+        else:
+            problem = meaning(answer.status_code, body, answer.headers, dt.datetime.now(dt.UTC))
+        if personal and problem.code == "not_permitted":
+            problem = Refused("not_permitted")
+        if problem.code == "token_refused":
+            self._tokens.forget()
+        detail = f"{operation} {answer.status_code} {code_and_message(body)[0]}".strip()
+        self._traffic.failed(permit, problem, detail=detail, request_id=answer.headers.get("request-id", ""))
+        raise problem
+
+    def _send(self, method: str, path: str, operation: str, options: dict[str, Any]) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self._tokens.get()}", "client-request-id": str(uuid.uuid4())}
         try:
             answer = self._session.request(method, self._url + path, headers=headers, **options)
         except requests.RequestException as problem:
-            _log(method, path, headers, None)
+            _log(operation, headers, None)
             # `from None`: requests' own messages carry the address with its query.
             raise TryLater("unreachable" if never_left(problem) else "no_answer") from None
-        _log(method, path, headers, answer)
-        body = _json_or_none(answer)
-        if answer.ok:
-            if answer.content and body is None:
-                raise TryLater("no_answer")
-            return body
-        if fine and fine in code_and_message(body)[1]:
-            return None
-        refusal = meaning(answer.status_code, body, answer.headers, dt.datetime.now(dt.UTC))
-        if refusal.code == "throttled" and isinstance(refusal, TryLater):
-            self._closed_until = refusal.retry_at
-        if refusal.code == "token_refused":
-            self._app = None
-        raise refusal
-
-    def _wait_for_turn(self) -> None:
-        """Keep our distance, and stay away for as long as Graph said to anyone in this process."""
-        if self._closed_until and dt.datetime.now(dt.UTC) < self._closed_until:
-            raise TryLater("throttled", self._closed_until)
-        with self._lock:
-            wait = self._last_call + SPACING_SECONDS - time.monotonic()
-            self._last_call = time.monotonic() + max(0.0, wait)
-        if wait > 0:
-            time.sleep(wait)
-
-    def _token(self) -> str:
-        """An app-only token; MSAL keeps it until shortly before its end."""
-        scope = f"https://{urlsplit(self._url).netloc}/.default"
-        try:
-            with self._lock:
-                self._app = self._app or self._new_app()
-            answer = self._app.acquire_token_for_client(scopes=[scope])
-        except (requests.RequestException, ValueError) as problem:  # ValueError: MSAL found no authority there
-            log.warning("token", problem=type(problem).__name__)
-            raise TryLater("unreachable") from None
-        if "access_token" not in answer:
-            log.error("token", error=answer.get("error"), codes=answer.get("error_codes"))
-            raise TryLater("credentials", dt.datetime.now(dt.UTC) + CREDENTIALS_AGAIN)
-        return answer["access_token"]
-
-    def _new_app(self) -> msal.ConfidentialClientApplication:
-        authority = self._config["token_authority"]
-        microsoft = (urlsplit(authority).hostname or "").endswith(
-            (".microsoftonline.com", ".microsoftonline.us", ".microsoftonline.cn", ".chinacloudapi.cn")
-        )
-        return msal.ConfidentialClientApplication(
-            self._config["graph_client_id"],
-            client_credential=self._config["graph_client_secret"],
-            authority=authority,
-            instance_discovery=None if microsoft else False,
-            http_client=self._session,
-        )
+        _log(operation, headers, answer)
+        return answer
 
 
-def _log(method: str, path: str, headers: dict[str, str], answer: requests.Response | None) -> None:
+def _operation(method: str, path: str) -> str:
+    """ "POST /groups/{id}/members/$ref": the name by which limits, gates, logs and incidents know a call."""
+    return method + " " + "/".join("{id}" if part.count("-") == 4 else part for part in path.split("/"))
+
+
+def _log(operation: str, headers: dict[str, str], answer: requests.Response | None) -> None:
     """One line per call: what support asks for, and nothing that names or admits a person."""
     log.info(
         "graph",
-        method=method,
-        operation="/".join("{id}" if part.count("-") == 4 else part for part in path.split("/")),
+        operation=operation,
         status=None if answer is None else answer.status_code,
         graph_request_id=None if answer is None else answer.headers.get("request-id"),
         client_request_id=headers["client-request-id"],
@@ -202,7 +295,28 @@ def _user(found: dict[str, Any]) -> User:
         is_guest=found.get("userType") == "Guest",
         is_pending=found.get("externalUserState") == "PendingAcceptance",
         enabled=found.get("accountEnabled") is not False,
+        created_at=_moment(found.get("createdDateTime")),
     )
+
+
+def _change(found: dict[str, Any]) -> Change:
+    return Change(
+        id=uuid.UUID(found["id"]),
+        removed="@removed" in found,
+        enabled=found.get("accountEnabled"),
+        is_pending=found["externalUserState"] == "PendingAcceptance" if "externalUserState" in found else None,
+    )
+
+
+def batched(items: list[str], size: int) -> Iterator[list[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _moment(text: str | None) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _json_or_none(answer: requests.Response) -> Any:
@@ -212,7 +326,14 @@ def _json_or_none(answer: requests.Response) -> Any:
         return None
 
 
+def onlooker() -> Graph:
+    """A client that no traffic rule holds back, for a look by hand."""
+    return Graph(entra_session(), settings.ENTRA)
+
+
 @functools.cache
 def client() -> Graph:
     """The client of this process: building one costs discovery requests and would forget the token."""
-    return Graph(entra_session(), settings.ENTRA)
+    from partners.traffic import SharedTraffic  # it raises what this package means by "later"
+
+    return Graph(entra_session(), settings.ENTRA, SharedTraffic())

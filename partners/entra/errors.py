@@ -1,4 +1,4 @@
-"""What Graph meant when it did not do it: later, or somebody's turn.
+"""What Graph meant when it did not do it: later, or somebody's turn; for this person, or for everybody.
 
 The texts of Graph are no contract and its codes are coarse ("BadRequest"), so a known sentence makes a refusal more
 precise and nothing else: an unknown 4xx is always somebody's turn.
@@ -7,65 +7,107 @@ precise and nothing else: an unknown 4xx is always somebody's turn.
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import Any
 
 
-class TryLater(Exception):
-    """Graph is busy, away, or does not know yet what it was told. `retry_at` is its own wish (aware), or None."""
+class Scope(enum.Enum):
+    """Whom an answer concerns."""
 
-    def __init__(self, code: str, retry_at: dt.datetime | None = None) -> None:
+    PERSON = "person"
+    DOMAIN = "domain"  # everybody of the invited domain
+    OPERATION = "operation"  # everybody for whom we would make this call
+    ALL = "all"  # every call
+
+
+class TryLater(Exception):
+    """Graph is busy, away, shut for everybody, or does not know yet what it was told. `retry_at` (aware) is when it or
+    our own traffic rules let us come back, or None."""
+
+    def __init__(self, code: str, retry_at: dt.datetime | None = None, scope: Scope = Scope.PERSON) -> None:
         super().__init__(code)
-        self.code, self.retry_at = code, retry_at
+        self.code, self.retry_at, self.scope = code, retry_at, scope
+        self.probing = False  # the call that met this tried whether a shut gate may be opened
 
 
 class Refused(Exception):
-    """Graph will give the same answer again: a person has to do something first."""
+    """Graph will give the same answer to this person again: somebody has to do something first."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
-# Part of the message (lower case) -> our code. Sources: shared reference entra.md §1 and §3, "known refusals".
-REFUSALS = {
-    "guest invitations not allowed": "invitations_disabled",
-    "cross-tenant access settings": "cross_tenant",
-    "blocked domains": "domain_blocked",
-    "verified domain of this directory": "own_domain",
-    "blocked from signing in": "account_blocked",  # stands before the next, whose words its sentence also has
-    "already exists in the directory": "member_exists",
-    "invitee is in inviter tenant": "member_exists",
-    "primary smtp address is an invalid": "address_invalid",
-    "doesn't match any emails": "address_changed",
-    "conflictingobjects": "address_conflict",
-    "proxyaddresses already exists": "address_conflict",
-}
-# Said right after an invitation, while the new guest is not everywhere yet; otherwise it means what it says. The
-# caller's patience decides (partners/provisioning.py).
-NOT_THERE_YET = {"Request_ResourceNotFound", "Directory_ObjectNotFound"}
-NOT_THERE_YET_SENTENCE = "not a valid reference update"
-BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+class Kind(enum.Enum):
+    LATER = TryLater
+    REFUSED = Refused
+
+
+@dataclass(frozen=True)
+class Row:
+    """An answer with one of `statuses` (empty: any of 300 and above), with Graph's `code` and with `part` in its
+    message (lower case; empty: any) means `ours`."""
+
+    statuses: tuple[int, ...]
+    code: str
+    part: str
+    ours: str
+    kind: Kind = Kind.REFUSED
+    scope: Scope = Scope.PERSON
+
+    def fits(self, status: int, code: str, message: str) -> bool:
+        return (
+            (not self.statuses or status in self.statuses)
+            and (not self.code or code == self.code)
+            and self.part in message
+        )
+
+
+LATER, REFUSED = Kind.LATER, Kind.REFUSED
+SERVER = tuple(range(500, 600))
+CLIENT = tuple(range(400, 500))
+
+# The first that fits holds. Sources: entra.md §1 ("known refusals", "eventual consistency"), §3, §10.
+TABLE = (
+    # status      code of Graph, part of its message                             ours, kind, whom it concerns
+    Row((429, 503), "", "", "throttled", LATER),  # the pacer closes the lane for all workers
+    Row((401,), "", "", "token_refused", LATER),
+    Row((408, *SERVER), "", "", "no_answer", LATER),
+    Row((403,), "", "suspicious activity", "suspicious_activity", LATER, Scope.ALL),
+    # Somebody may mend these in the tenant; nobody has to end a request for them.
+    Row(CLIENT, "", "guest invitations not allowed", "invitations_disabled", LATER, Scope.OPERATION),
+    Row(CLIENT, "", "cross-tenant access settings", "cross_tenant", LATER, Scope.DOMAIN),
+    Row(CLIENT, "", "blocked domains", "domain_blocked", LATER, Scope.DOMAIN),
+    # Said right after an invitation, while the new guest is not everywhere yet; otherwise it means what it says. The
+    # caller's patience decides (partners/provisioning.py).
+    Row((404,), "Request_ResourceNotFound", "", "not_there_yet", LATER),
+    Row((404,), "Directory_ObjectNotFound", "", "not_there_yet", LATER),
+    Row((400,), "", "not a valid reference update", "not_there_yet", LATER),
+    Row(CLIENT, "", "verified domain of this directory", "own_domain"),
+    Row(CLIENT, "", "blocked from signing in", "account_blocked"),  # before the next, whose words it has, too
+    Row(CLIENT, "", "already exists in the directory", "member_exists"),
+    Row(CLIENT, "", "invitee is in inviter tenant", "member_exists"),
+    Row(CLIENT, "", "primary smtp address is an invalid", "address_invalid"),
+    Row(CLIENT, "", "doesn't match any emails", "address_changed"),
+    Row(CLIENT, "", "conflictingobjects", "address_conflict"),
+    Row(CLIENT, "", "proxyaddresses already exists", "address_conflict"),
+    Row((410,), "", "", "sync_state_gone"),  # a delta token is too old (§11)
+    Row((403,), "", "", "not_permitted", LATER, Scope.OPERATION),
+    Row((), "", "", "unknown_refusal"),
+)
 ALREADY_MEMBER = "already exist for the following modified properties: 'members'"
 
 
 def meaning(status: int, body: Any, headers: Mapping[str, str], now: dt.datetime) -> TryLater | Refused:
     """The exception for an answer of 300 and above; `body` is its JSON, or anything else when it had none."""
     code, message = code_and_message(body)
-    if status in BUSY:
-        return TryLater("throttled", retry_at(headers.get("Retry-After"), now))
-    if status == HTTPStatus.UNAUTHORIZED:
-        return TryLater("token_refused")
-    if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return TryLater("no_answer", retry_at(headers.get("Retry-After"), now))
-    if code in NOT_THERE_YET or NOT_THERE_YET_SENTENCE in message:
-        return TryLater("not_there_yet")
-    known = next((ours for part, ours in REFUSALS.items() if part in message), None)
-    if known:
-        return Refused(known)
-    return Refused("not_permitted" if status == HTTPStatus.FORBIDDEN else "unknown_refusal")
+    row = next(row for row in TABLE if row.fits(status, code, message))
+    if row.kind is REFUSED:
+        return Refused(row.ours)
+    return TryLater(row.ours, retry_at(headers.get("Retry-After"), now), row.scope)
 
 
 def code_and_message(body: Any) -> tuple[str, str]:

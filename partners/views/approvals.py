@@ -9,17 +9,33 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from clinicportal.requests import Request
 from clinicportal.rules import Denied, IllegalTransition, permits
-from partners import checks, dates, decisions, policies, progress, provisioning, words, working_hours
-from partners.forms import DecisionForm, DeclineForm, EndForm, QuestionForm
-from partners.models import AccessRequest, Decision
+from partners import (
+    checks,
+    dates,
+    decisions,
+    directory,
+    failures,
+    policies,
+    progress,
+    provisioning,
+    redemption,
+    stepup,
+    turns,
+    words,
+    working_hours,
+)
+from partners.forms import DecisionForm, DeclineForm, EndForm, NotConfirmedForm, QuestionForm
+from partners.models import AccessRequest, Decision, Reset
 from partners.views.common import approvers_only, find, refuse, too_late
-from partners.views.sponsors import get_or_post, live_progress
+from partners.views.sponsors import get_or_post, live_progress, may_need_help
+from records.models import Suspension
 
 Status = AccessRequest.Status
 JUST_SET_UP = dt.timedelta(days=1)
@@ -45,6 +61,7 @@ def queue(request: Request) -> HttpResponse:
         "oldest": max((working_hours.between(item.changed_at, timezone.now()) for item in yours), default=None),
         "target": working_hours.TARGET,
         "now": words.clock(timezone.now()),
+        "notices": turns.notices(),
     }
     return render(request, "partners/approvals.jinja", context)
 
@@ -104,7 +121,19 @@ def decision(request: Request, pk: int) -> HttpResponse:
     found = find(request, pk)
     if request.headers.get("HX-Request"):
         return render(request, "partners/_progress.jinja", live_progress(request, found, for_staff=True))
-    return render(request, "partners/decision.jinja", page_of(request, found))
+    more = typed_before(request, found)
+    return render(request, "partners/decision.jinja", page_of(request, found, **more))
+
+
+def typed_before(request: Request, found: AccessRequest) -> dict[str, Any]:
+    """The form as it was when the approver went to confirm and could not, with the reason on top."""
+    back = stepup.kept(request, "approve")
+    if back is None or back[0]["pk"] != found.pk or found.status != Status.IN_REVIEW:
+        return {}
+    intention, why = back
+    form = DecisionForm(intention["notes"])
+    form.add_error(None, why)
+    return {"form": form}
 
 
 def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, Any]:
@@ -128,12 +157,29 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "form": DecisionForm() if found.status == Status.IN_REVIEW else None,
         "shorter": checks.shorter_end(found) if undecided else None,
         "may_end": found.status in (Status.APPROVED, Status.FULFILLED),
+        "reset": open_reset(found),
+        "may_start_again": may_need_help(found),
+        "drift": drift_of(found),
         "may_resume": progress.job_of(found) is not None and found.job.status == "needs_help",
         **live_progress(request, found, for_staff=True),
     }
     until = dates.last_day(granted_end(found) if undecided else found.until)
     context["effect"] = words.effect(found.person_name, found.sections, caseloads, until, to_sponsor=False)
     return {**context, **more}
+
+
+def open_reset(found: AccessRequest) -> Reset | None:
+    """The reset of this request that waits for one of us."""
+    return found.resets.filter(status=Reset.Status.AWAITS_STAFF).select_related("asked_by").first()
+
+
+def drift_of(found: AccessRequest) -> dict[str, Any] | None:
+    """Why the directory paused the person, and whether the account is back."""
+    paused = next((s for s in progress.suspensions(found) if s.reason == Suspension.Reason.DRIFT), None)
+    if paused is None:
+        return None
+    guest = found.job.guest
+    return {"text": failures.paused(paused.note).staff, "is_back": guest.in_directory == guest.InDirectory.PRESENT}
 
 
 def effect_title(found: AccessRequest) -> str:
@@ -165,20 +211,40 @@ def why_not_yours(request: Request, found: AccessRequest) -> str:
 @require_POST
 @approvers_only
 def approve(request: Request, pk: int) -> HttpResponse:
-    """Approve as asked, or until the usual last day."""
+    """Approve as asked, or until the usual last day. The approver may have to confirm first that it is them."""
     found = find(request, pk)
     form = DecisionForm(request.POST)
-    until = None
-    if "shorter" in request.POST:
-        shorter = checks.shorter_end(found)
-        until = dates.end_of(shorter) if shorter else None
     if not form.is_valid():
         return render(request, "partners/decision.jinja", page_of(request, found, form=form))
+    policies.check_can_decide(request.user, found)
+    shorter = checks.shorter_end(found) if "shorter" in request.POST else None
+    intention = {
+        "pk": pk,
+        "until": dates.end_of(shorter).isoformat() if shorter else None,
+        "notes": form.cleaned_data,
+        "as_of": found.changed_at.isoformat(),
+    }
+    return stepup.go(request, "approve", intention)
+
+
+def approve_now(request: Request, intention: stepup.Intention) -> HttpResponse:
+    """What was pressed before the approver confirmed, unless the request changed while they did."""
+    found = find(request, intention["pk"])
+    until = dt.datetime.fromisoformat(intention["until"]) if intention["until"] else None
     try:
-        decisions.approve(found, by=request.user, until=until, **form.cleaned_data)
+        if found.changed_at.isoformat() != intention["as_of"]:
+            raise IllegalTransition("the request is no longer what was looked at")
+        decisions.approve(found, by=request.user, until=until, **intention["notes"])
     except IllegalTransition:
         too_late(request)
-    return redirect("partners:decision", pk=pk)
+    else:
+        messages.success(request, _("Approved. We are setting it up now."))
+    return redirect("partners:decision", pk=found.pk)
+
+
+stepup.register(
+    "approve", stepup.Act(approve_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]))
+)
 
 
 @get_or_post
@@ -230,6 +296,86 @@ def resume(request: Request, pk: int) -> HttpResponse:
         provisioning.resume(found.job, by=request.user)
     except IllegalTransition:
         too_late(request)
+    return redirect("partners:decision", pk=pk)
+
+
+@require_POST
+@approvers_only
+def confirm(request: Request, pk: int) -> HttpResponse:
+    """ "Confirm it is the same person": the new link may go out. Asks for a fresh proof, as approving does."""
+    reset = open_reset(find(request, pk))
+    return stepup.go(request, "confirm", {"pk": pk, "reset": reset.pk if reset else None})
+
+
+def confirm_now(request: Request, intention: stepup.Intention) -> HttpResponse:
+    """What was pressed, unless it is another reset by now."""
+
+    def act(found: AccessRequest, reset: Reset) -> None:
+        if reset.pk != intention["reset"]:
+            raise IllegalTransition("this is no longer the reset that was looked at")
+        redemption.confirm(reset, by=request.user)
+
+    return _about_the_person(request, intention["pk"], act)
+
+
+stepup.register(
+    "confirm", stepup.Act(confirm_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]))
+)
+
+
+@get_or_post
+@approvers_only
+def not_confirmed(request: Request, pk: int) -> HttpResponse:
+    """A page of its own: what the sponsor reads, and what stays as it was."""
+    found = find(request, pk)
+    form = NotConfirmedForm(request.POST if request.method == "POST" else None)
+    if open_reset(found) is None:
+        return redirect("partners:decision", pk=pk)
+    if not form.is_valid():
+        return render(request, "partners/not_confirmed.jinja", {"access": found, "form": form})
+    reason = form.cleaned_data["reason"]
+    return _about_the_person(request, pk, lambda _, reset: redemption.refuse(reset, by=request.user, reason=reason))
+
+
+def _about_the_person(request: Request, pk: int, act: Any) -> HttpResponse:
+    """Do something with the reset that waits for us, if it still does."""
+    found = find(request, pk)
+    reset = open_reset(found)
+    if reset is None:
+        too_late(request)
+        return redirect("partners:decision", pk=pk)
+    try:
+        act(found, reset)
+    except IllegalTransition:
+        too_late(request)
+    return redirect("partners:decision", pk=pk)
+
+
+@require_POST
+@approvers_only
+def start_again(request: Request, pk: int) -> HttpResponse:
+    """Let the person accept and sign in anew: whoever presses here has made sure who it is."""
+    found = find(request, pk)
+    if not may_need_help(found):
+        refuse(request)
+    try:
+        redemption.start_anew(found.invitation, by=request.user, because=Reset.Because.NEW_ACCOUNT)
+    except Denied as reason:
+        messages.warning(request, str(reason))
+    return redirect("partners:decision", pk=pk)
+
+
+@require_POST
+@approvers_only
+def let_in(request: Request, pk: int) -> HttpResponse:
+    """The account is back in the directory, and that is right."""
+    found = find(request, pk)
+    if progress.job_of(found) is None:
+        refuse(request)
+    try:
+        directory.resume(found.job.guest, by=request.user)
+    except Denied as reason:
+        messages.warning(request, str(reason))
     return redirect("partners:decision", pk=pk)
 
 

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from clinicportal.requests import Request
+from partners import assurance, failures, policies, words
 from partners import incidents as verbs
-from partners import policies, sentences, words
 from partners.forms import CloseIncidentForm
 from partners.models import Incident
 from partners.views.common import refuse, staff_only
@@ -31,6 +31,7 @@ def incidents(request: Request) -> HttpResponse:
         "open": [_row(incident) for incident in Incident.objects.open()],
         "closed": [_row(incident) for incident in page],
         "page": page,
+        "shaky": assurance.shaky(),
     }
     return render(request, "partners/incidents.jinja", context)
 
@@ -38,7 +39,7 @@ def incidents(request: Request) -> HttpResponse:
 def _row(incident: Incident) -> dict[str, object]:
     return {
         "incident": incident,
-        "sentence": sentences.parked(incident.code).staff,
+        "sentence": failures.operator(incident.code),
         "first": words.moment(incident.first_at),
         "last": words.moment(incident.last_at),
         "closed": words.moment(incident.closed_at) if incident.closed_at else "",

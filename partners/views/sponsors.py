@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from clinicportal.requests import Request
 from clinicportal.rules import Denied, IllegalTransition, permits
 from clinicportal.sessions import BACKGROUND
-from partners import access_requests, dates, invitations, policies, progress, words
-from partners.forms import AnswerForm, ColleagueForm, WithdrawForm, again
-from partners.models import AccessRequest, Invitation, PartnerOrganisation
+from partners import access_requests, dates, failures, invitations, policies, progress, redemption, words
+from partners.forms import AddressForm, AnswerForm, ColleagueForm, WithdrawForm, again
+from partners.models import AccessRequest, Invitation, PartnerOrganisation, Reset
 from partners.views.common import find, refuse, sponsors_only, too_late
 from records.models import Agreement
 
@@ -57,6 +59,7 @@ def listed(partner: PartnerOrganisation) -> Any:
         AccessRequest.objects.filter(organisation=partner)
         .select_related("sponsor__user", "job", "invitation")
         .prefetch_related("caseloads")
+        .annotate(paused=progress.is_paused())
     )
 
 
@@ -134,9 +137,25 @@ def earlier(request: Request, partner: PartnerOrganisation) -> dict[str, Any]:
 def status(request: Request, pk: int) -> HttpResponse:
     """Where one request stands. Approvers have their own page of it."""
     found = own(request, pk)
-    if request.headers.get("HX-Request"):
-        return render(request, "partners/_progress.jinja", live_progress(request, found))
-    return render(request, "partners/request.jinja", page_of(request, found))
+    if not request.headers.get("HX-Request"):
+        return render(request, "partners/request.jinja", page_of(request, found))
+    answer = render(request, "partners/_progress.jinja", {**live_progress(request, found), "live": True})
+    if request.headers.get(SHOWN) not in (None, standing(found)):
+        # There is something to do on the page now, or nothing any more: all of it has to be drawn anew.
+        answer.headers["HX-Refresh"] = "true"
+    return answer
+
+
+SHOWN = "X-Shown"
+"""What the sponsor's page was drawn for (`standing`), sent when it looks again."""
+
+
+def standing(found: AccessRequest) -> str:
+    """What decides which buttons and fields the page has."""
+    if found.status == AccessRequest.Status.FULFILLED:
+        return f"{found.status}-{found.invitation.status}-{progress.is_running(found)}"
+    going_on = (AccessRequest.Status.IN_REVIEW, AccessRequest.Status.APPROVED)
+    return "going-on" if found.status in going_on else found.status
 
 
 def own(request: Request, pk: int) -> AccessRequest:
@@ -151,18 +170,18 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
     caseloads = words.sized(found.caseloads.all())
     context = {
         "access": found,
-        "state": progress.state(found),
         "caseloads": words.listed(caseload.name for caseload in caseloads),
         "counts": ", ".join(words.rounded(caseload.people) for caseload in caseloads),  # type: ignore[attr-defined]
         "sections": words.sections(found.sections).capitalize(),
         "until": dates.last_day(found.until),
         "asked_until": dates.last_day(found.ends_at),
-        "changed": words.moment(found.changed_at),
         "answer_form": AnswerForm() if found.status == AccessRequest.Status.NEEDS_INFO else None,
         "may_withdraw": AccessRequest.Status.WITHDRAWN in AccessRequest.TRANSITIONS[found.status],
         "may_ask_again": not AccessRequest.TRANSITIONS[found.status],
         "may_send_again": may_send_again(found),
         "waits_for_link": may_send_again(found) and found.invitation.status in (EXPIRED, WRONG_ACCOUNT),
+        "ways_in": may_need_help(found),
+        "not_opened": not_opened(found),
         **live_progress(request, found),
     }
     return {**context, **more}
@@ -177,6 +196,11 @@ def live_progress(request: Request, found: AccessRequest, *, for_staff: bool = F
         "stage": progress.current(stages),
         "running": progress.is_running(found),
         "background": BACKGROUND,
+        "look_again": progress.look_again_after(found) if progress.is_running(found) or not for_staff else 0,
+        "shown": SHOWN,
+        "standing": standing(found),
+        "state": progress.state(found, for_staff=for_staff),
+        "changed": words.moment(found.changed_at),
     }
 
 
@@ -220,7 +244,81 @@ def send_again(request: Request, pk: int) -> HttpResponse:
     if progress.job_of(found) is None:
         refuse(request)
     try:
-        invitations.send_again(found.invitation, by=request.user)
+        redemption.new_link(found.invitation, by=request.user)
     except Denied as reason:
         return render(request, "partners/request.jinja", page_of(request, found, refusal=str(reason)), status=409)
     return redirect(reverse("partners:request", args=[pk]))
+
+
+def may_need_help(found: AccessRequest) -> bool:
+    """Whether there is a link or an account that somebody may have trouble with."""
+    live = (AccessRequest.Status.APPROVED, AccessRequest.Status.FULFILLED)
+    return found.status in live and progress.job_of(found) is not None and not progress.is_running(found)
+
+
+def not_opened(found: AccessRequest) -> bool:
+    """Whether the mail has been out for days and nobody opened it."""
+    if not may_need_help(found):
+        return False
+    sent_at = found.invitation.sent_at
+    return (
+        found.invitation.status == Invitation.Status.SENT
+        and sent_at is not None
+        and sent_at < timezone.now() - invitations.NOT_OPENED_FOR
+    )
+
+
+@require_safe
+def ways_in(request: Request, pk: int) -> HttpResponse:
+    """What a sponsor can do for a colleague who cannot come in, or whose address or account changed."""
+    found = own(request, pk)
+    if not may_need_help(found):
+        refuse(request)
+    return render(request, "partners/ways_in.jinja", ways_in_page(found))
+
+
+def ways_in_page(found: AccessRequest, **more: Any) -> dict[str, Any]:
+    context = {
+        "access": found,
+        "may_send_again": may_send_again(found),
+        "sign_in_address": settings.BASE_URL + reverse("sign-in"),
+        "mail_note": failures.note_about_mail(),
+        "been_in": found.invitation.status == Invitation.Status.COMPLETED,
+        "held": found.invitation.status == Invitation.Status.HELD,
+    }
+    return {**context, **more}
+
+
+@require_POST
+def start_again(request: Request, pk: int) -> HttpResponse:
+    """ "Let them start again": the account at work was replaced, or somebody else used the link."""
+    found = own(request, pk)
+    if not may_need_help(found):
+        refuse(request)
+    try:
+        redemption.start_anew(found.invitation, by=request.user, because=Reset.Because.NEW_ACCOUNT)
+    except Denied as reason:
+        return render(request, "partners/ways_in.jinja", ways_in_page(found, refusal=str(reason)), status=409)
+    return redirect("partners:request", pk=pk)
+
+
+@get_or_post
+def address(request: Request, pk: int) -> HttpResponse:
+    """A colleague has a new work address."""
+    found = own(request, pk)
+    if not may_need_help(found):
+        refuse(request)
+    form = AddressForm(request.POST if request.method == "POST" else None, partner=found.organisation)
+    if form.is_valid():
+        try:
+            redemption.start_anew(
+                found.invitation,
+                by=request.user,
+                because=Reset.Because.NEW_ADDRESS,
+                address=form.cleaned_data["email"],
+            )
+        except Denied as reason:
+            form.add_error("email", str(reason))
+        else:
+            return redirect("partners:request", pk=pk)
+    return render(request, "partners/address.jinja", {"access": found, "form": form})

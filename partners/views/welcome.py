@@ -12,13 +12,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from clinicportal.requests import AnyRequest
 from clinicportal.rules import Denied, IllegalTransition
-from partners import dates, invitations, words
+from partners import dates, invitations, redemption, words
 from partners.forms import NotForMeForm
 from partners.invitations import Link, Opened
-from partners.models import Invitation
-from partners.signin_views import leave_for
+from partners.leaving import leave_for
+from partners.models import Invitation, Reset
 
-RENEWABLE = {Link.EXPIRED, Link.REPLACED, Link.WRONG_ACCOUNT}
+RENEWABLE = {Link.EXPIRED, Link.REPLACED, Link.WRONG_ACCOUNT, Link.ACCEPTED}
 
 
 @login_not_required
@@ -71,7 +71,7 @@ def private(answer: HttpResponse) -> HttpResponse:
 def go(request: AnyRequest, token: str) -> HttpResponse:
     """ "Continue to sign in": on to Entra's redemption, or to our own sign-in for somebody whom it knows already."""
     opened = invitations.open_link(token)
-    if opened.state is not Link.READY or opened.invitation is None:
+    if opened.state not in (Link.READY, Link.ACCEPTED) or opened.invitation is None:
         return page(request, token, opened)
     try:
         invitations.opened(opened.invitation)
@@ -105,10 +105,27 @@ def send_again(request: AnyRequest, token: str) -> HttpResponse:
     if opened.state not in RENEWABLE or opened.invitation is None:
         return page(request, token, opened)
     try:
-        invitations.send_again(opened.invitation, by=None)
+        redemption.new_link(opened.invitation, by=None)
     except Denied as reason:
         return page(request, token, opened, refusal=str(reason))
     return private(render(request, "partners/welcome/sent.jinja", facts(opened.invitation)))
+
+
+@login_not_required
+@require_POST
+def start_again(request: AnyRequest) -> HttpResponse:
+    """From the page that turned a wrong account away: a new link, to the invited address and nobody else."""
+    invitation = invitations.invitation_of(request.POST.get("again", "")[:300])
+    if invitation is None:
+        return redirect("sign-in")
+    refusal, waits = "", False
+    try:
+        reset = redemption.start_anew(invitation, by=None, because=Reset.Because.WRONG_ACCOUNT)
+        waits = reset.status == Reset.Status.AWAITS_STAFF
+    except Denied as reason:
+        refusal = str(reason)
+    # The address is not shown: whoever reads this may be somebody else.
+    return render(request, "partners/welcome/started_again.jinja", {"refusal": refusal, "waits": waits})
 
 
 @login_not_required

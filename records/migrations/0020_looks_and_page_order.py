@@ -20,7 +20,7 @@ CREATE POLICY viewer_changes ON records_look FOR UPDATE TO clinicportal_web
 
 
 class Migration(migrations.Migration):
-    dependencies = [("records", "0002_wall"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [("records", "0005_redemption"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(

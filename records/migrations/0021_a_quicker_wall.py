@@ -16,7 +16,7 @@ BEGIN
       AND u.is_active
       AND EXISTS (
         SELECT 1 FROM clinicportal_termsacceptance a
-        WHERE a.user_id = u.id AND a.terms_id = (
+        WHERE a.user_id = u.id AND a.ended_at IS NULL AND a.terms_id = (
             SELECT t.version FROM clinicportal_terms t
             WHERE t.published_at <= statement_timestamp() ORDER BY t.published_at DESC LIMIT 1))
       AND NOT EXISTS (SELECT 1 FROM records_suspension s WHERE s.user_id = u.id AND s.lifted_at IS NULL);

@@ -6,10 +6,13 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db import connections
+from django.test import Client
 from django.utils import timezone
 
-from clinicportal import sessions
+from clinicportal import audit, sessions
 from clinicportal.models import Session, User
+from partners import idtoken
 from tests import factories as make
 
 
@@ -102,8 +105,6 @@ def test_rows_of_sessions_that_are_over_are_purged(guest, client):
 
 
 def test_signing_out_ends_the_session_and_is_written_down(guest, client):
-    from clinicportal import audit
-
     client.post("/sign-out/")
     assert not is_in(client)
     assert Session.objects.filter(user=guest).count() == 0
@@ -113,3 +114,68 @@ def test_signing_out_ends_the_session_and_is_written_down(guest, client):
 def test_nobody_can_sign_out_another_by_a_link(client):
     assert client.get("/sign-out/").status_code == 405
     assert is_in(client)
+
+
+# ---------------------------------------------------------------- signed out at the tenant
+
+SID = "aaaaaaaa-1111-4222-8333-444444444444"
+
+
+@pytest.fixture
+def tenants_frame(db):
+    """A frame of the tenant's page: no cookie of ours, and checks for forged posts do not matter."""
+    frame = Client(headers={"host": "portal.localhost"})
+
+    def loads(**query: str):
+        return frame.get("/sign-out/front-channel/", query)
+
+    return loads
+
+
+def test_the_tenants_sign_out_ends_the_sessions_that_began_with_it(guest, tenants_frame):
+    here, there, other = (make.client_for(guest, sid=sid) for sid in (SID, SID, "another-sign-in"))
+    answer = tenants_frame(sid=SID, iss=idtoken.issuer())
+    assert (answer.status_code, answer.content, answer["Cache-Control"]) == (200, b"", "no-store")
+    assert not answer.cookies
+    # The tenant's page holds it in a frame; nobody else's does.
+    assert "X-Frame-Options" not in answer
+    origin = idtoken.issuer().partition("//")[2].partition("/")[0]
+    assert answer["Content-Security-Policy"] == f"default-src 'none'; frame-ancestors http://{origin}"
+    assert (is_in(here), is_in(there), is_in(other)) == (False, False, True)
+    events = audit.trail().filter(type="session-ended")
+    assert {(event.object_id, event.reason) for event in events} == {(str(guest.pk), "signed-out-at-tenant")}
+    assert len(events) == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"sid": SID}, {"iss": "ours"}, {"sid": SID, "iss": "https://login.microsoftonline.com/other/v2.0"},
+     {"sid": "made-up", "iss": "ours"}, {"sid": "", "iss": "ours"}, {"sid": "x" * 5000, "iss": "ours"},
+     {"sid": "\x00", "iss": "ours"}],
+)  # fmt: skip
+def test_a_sign_out_that_is_not_the_tenants_ends_nothing_and_looks_the_same(guest, tenants_frame, query):
+    client = make.client_for(guest, sid=SID)
+    without = make.client_for(guest)
+    if query.get("iss") == "ours":
+        query = {**query, "iss": idtoken.issuer()}
+    answer = tenants_frame(**query)
+    assert (answer.status_code, answer.content, answer["Cache-Control"]) == (200, b"", "no-store")
+    assert is_in(client)
+    assert is_in(without)
+    assert not audit.trail().filter(type="session-ended").exists()
+
+
+def test_a_frame_that_does_bring_the_cookie_ends_its_own_session_cleanly(guest):
+    client = make.client_for(guest, sid=SID)
+    with at(2):  # late enough for the request to be recorded in the row that it ends
+        answer = client.get("/sign-out/front-channel/", {"sid": SID, "iss": idtoken.issuer()})
+        assert answer.status_code == 200
+        assert not is_in(client)
+    assert Session.objects.count() == 0
+
+
+def test_the_tenants_sign_out_is_one_look_into_an_index(db):
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        cursor.execute("EXPLAIN SELECT 1 FROM clinicportal_session WHERE sid = 'made-up'")
+        assert "session_of_the_tenant" in str(cursor.fetchall())

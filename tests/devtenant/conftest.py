@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import jwt
 import pytest
 import requests
+
+from devtenant.keys import KEY_FILES
+from tests import contract
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 SIGNIN_CLIENT = "22222222-2222-4222-8222-222222222222"
@@ -52,26 +55,30 @@ def free_port() -> int:
 class Process:
     """One devtenant, with its own data directory; `kill` and `start` again to see what survives."""
 
-    def __init__(self, data: Path, port: int | None = None) -> None:
-        self.data, self.port = data, port or free_port()
+    def __init__(self, data: Path, port: int | None = None, more: Sequence[str] = ()) -> None:
+        self.data, self.port, self.more = data, port or free_port(), more
         self.base = f"http://127.0.0.1:{self.port}"
         self.issuer = f"http://login.localhost:{self.port}/{TENANT}/v2.0"
         self.https = f"https://localhost:{self.port + 1}"
         self._token = ""
+        self._exchanges: list[dict[str, Any]] = []
+        self._lost = 0
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "devtenant", "--port", str(self.port), "--data", str(self.data)]
+        command = [sys.executable, "-m", "devtenant", "--port", str(self.port), "--data", str(self.data), *self.more]
         self.child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         assert self.child.stdout is not None
         self.ready = self.child.stdout.readline()
         assert self.ready.startswith("devtenant ready at ")
 
     def kill(self) -> None:
+        self._read_exchanges()
         self.child.kill()
         self.child.wait(10)
 
     def stop(self) -> int:
+        self._read_exchanges()
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(10)
 
@@ -83,9 +90,30 @@ class Process:
         return answer.json()
 
     def do(self, what: str, **arguments: Any) -> Any:
+        """Order something. Permissions are in the token, so that the next call takes a new one."""
+        if what in ("clear-calls", "reset", "scenario"):
+            self._read_exchanges()
+        if what in ("permissions", "reset", "scenario"):
+            self._token = ""
         answer = requests.post(f"{self.base}/_control/{what}", json=arguments, timeout=5)
         assert answer.ok, answer.text
         return answer.json()
+
+    def take_exchanges(self) -> list[dict[str, Any]]:
+        """The Graph exchanges since the last time. None may be missing."""
+        if self.child.poll() is None:
+            self.do("clear-calls")
+        taken, lost = self._exchanges, self._lost
+        self._exchanges, self._lost = [], 0
+        assert lost == 0, "more exchanges than devtenant keeps: take some in between"
+        return taken
+
+    def _read_exchanges(self) -> None:
+        """Take them before they are forgotten; a process that ended took what it had with it."""
+        if self.child.poll() is None:
+            kept = self.read("exchanges")
+            self._exchanges += kept["exchanges"]
+            self._lost += kept["dropped"]
 
     # -- Graph --------------------------------------------------------------------------------------------------
 
@@ -101,16 +129,21 @@ class Process:
             self._token = answer.json()["access_token"]
         return self._token
 
-    def graph(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
+    def graph(
+        self, method: str, path: str, body: Any = None, *, odd: bool = False, **options: Any
+    ) -> requests.Response:
+        """One call. `odd`: it breaks the contract on purpose (tests/contract.py)."""
         headers = {"Authorization": f"Bearer {self.app_token()}", **options.pop("headers", {})}
+        if odd:
+            headers["X-Odd-Request"] = "on purpose"
         url = f"{self.https}/v1.0{path}"
         return requests.request(
             method, url, json=body, headers=headers, verify=str(self.data / "ca.pem"), timeout=5, **options
         )
 
-    def invite(self, address: str, **more: Any) -> requests.Response:
+    def invite(self, address: str, *, odd: bool = False, **more: Any) -> requests.Response:
         body = {"invitedUserEmailAddress": address, "inviteRedirectUrl": "http://portal.localhost:8000/welcome/x/"}
-        return self.graph("POST", "/invitations", body | more)
+        return self.graph("POST", "/invitations", body | more, odd=odd)
 
     def add_to_group(self, user: str) -> requests.Response:
         link = {"@odata.id": f"https://graph.microsoft.com/v1.0/directoryObjects/{user}"}
@@ -174,7 +207,7 @@ class Person:
         method = "POST" if data is not None else "GET"
         while True:
             parts = urlsplit(url)
-            if parts.port != self.tenant.port:
+            if parts.port not in (self.tenant.port, self.tenant.port + 1):
                 self.left_to = url
                 return self
             plain = parts._replace(netloc=f"127.0.0.1:{parts.port}").geturl()
@@ -185,6 +218,7 @@ class Person:
                 headers={"Host": parts.netloc, "Cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())},
                 allow_redirects=False,
                 timeout=5,
+                verify=str(self.tenant.data / "ca.pem"),
             )
             self.cookies.update(self.page.cookies.get_dict())
             if not self.page.is_redirect:
@@ -200,9 +234,17 @@ class Person:
                     return self.open(urljoin(self.url, form["action"]), {**form["fields"], name: value})
         raise AssertionError(f"no button {value} on {self.heading!r}: {self.page.text}")
 
-    def type_address(self, address: str) -> Person:
+    def type_address(self, address: str, kind: str = "") -> Person:
         form = Form(self.page.text).forms[-1]
-        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "address": address})
+        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "address": address, "kind": kind})
+
+    def type_code(self, code: str) -> Person:
+        form = Form(self.page.text).forms[0]
+        return self.open(urljoin(self.url, form["action"]), {**form["fields"], "step": "code", "code": code})
+
+    def passcode(self, address: str) -> str:
+        """The code of the newest mail."""
+        return self.tenant.read("mails", to=address)[0]["text"].partition("verification code: ")[2].split()[0]
 
     def start(self, **changes: str) -> Person:
         """Go to authorize as the portal would send a browser there."""
@@ -271,6 +313,9 @@ class Person:
         for _ in range(5):
             if self.left_to:
                 break
+            if self.heading == "Enter code":
+                self.type_code(self.passcode(address))
+                continue
             step = {
                 "Pick an account": address,
                 "Review permissions": "accept",
@@ -288,25 +333,37 @@ class Person:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     process = Process(tmp_path_factory.mktemp("tenant"))
     yield process
-    process.stop()
+    process.child.terminate()
+    process.child.wait(10)
 
 
 @pytest.fixture
-def tenant(running: Process) -> Process:
-    """A fresh tenant without replication lag, in the process that all tests share."""
+def tenant(running: Process) -> Iterator[Process]:
+    """A fresh tenant without replication lag, in the process that all tests share.
+
+    Conditional Access is not throttled: its one request a second would make every test of policies wait. Each
+    exchange is held against the contract when the test ends.
+    """
     running.do("reset")
-    running.do("settings", lag=0)
-    return running
+    running.do("settings", lag=0, limits={"conditional_access": None})
+    with contract.kept_by(running):
+        yield running
 
 
 @pytest.fixture
-def own_tenant(tmp_path: Path) -> Iterator[Process]:
-    """A process of one's own, to be killed and started again."""
+def own_tenant(tmp_path: Path, running: Process) -> Iterator[Process]:
+    """A process of one's own, to be killed and started again, with the keys of the shared one: new ones take time."""
+    (tmp_path / "tenant").mkdir()
+    for key in KEY_FILES:
+        shutil.copy2(running.data / key, tmp_path / "tenant" / key)
     process = Process(tmp_path / "tenant")
-    process.do("settings", lag=0)
-    yield process
-    if process.child.poll() is None:
-        process.kill()
+    try:
+        process.do("settings", lag=0)
+        with contract.kept_by(process):
+            yield process
+    finally:
+        process.child.kill()
+        process.child.wait(10)
 
 
 @pytest.fixture
@@ -326,9 +383,3 @@ def until(check: Callable[[], bool], seconds: float = 5) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def shared_file(name: str) -> Path | None:
-    """A file of the shared reference material, wherever this checkout finds it."""
-    roots = [os.environ.get("CLINICPORTAL_SHARED"), REPOSITORY.parent / "shared", REPOSITORY.parents[1] / "shared"]
-    return next((Path(root) / name for root in roots if root and (Path(root) / name).exists()), None)

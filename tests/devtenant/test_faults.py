@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
 import requests
 
-from .conftest import SIGNIN_CLIENT, TENANT
+from .conftest import SIGNIN_CLIENT, TENANT, until
 
 NURSE, SPONSOR = "nurse@northfield.example", "sponsor@northfield.example"
 
@@ -55,6 +56,15 @@ def test_a_delayed_call_delays_no_other(tenant):
     began = time.monotonic()
     assert requests.get(url, timeout=5).status_code == 200
     assert time.monotonic() - began < 0.5
+
+
+def test_a_held_answer_leaves_after_the_call_was_done(tenant):
+    tenant.do("fail-next", operation="POST /invitations", mode="hold", seconds=1.0)
+    with ThreadPoolExecutor(1) as elsewhere:
+        asked = elsewhere.submit(tenant.invite, NURSE)
+        assert until(lambda: [i["address"] for i in tenant.read("invitations")] == [NURSE])
+        assert tenant.read("calls", operation="POST /invitations") == []
+        assert asked.result().status_code == 201
 
 
 def test_the_token_endpoint_fails_in_its_own_shape(tenant):
@@ -115,7 +125,19 @@ def test_claims_of_the_next_token_can_be_changed_and_left_out(tenant, browser):
         ("fail-next", {"mode": "answer"}),
         ("fail-next", {"operation": "GET /users", "mode": "explode"}),
         ("permissions", {"permissions": "all"}),
-        ("accounts", {"address": "nobody@nowhere.example"}),
+        ("accounts", {"address": "nobody@nowhere.example", "kind": "entra"}),
+        ("accounts", {"address": "nurse@northfield.example", "second_factor": "stolen"}),
+        ("cross-tenant", {"partner": "nowhere.example", "inbound": "blocked"}),
+        ("cross-tenant", {"their_outbound": "blocked"}),
+        ("apps", {"name": "x", "redirect_uris": ["not an address"]}),
+        ("apps", {"colour": "red"}),
+        ("apps", {"certificates": ["no pem"]}),
+        ("federations", {"domain": "northfield.example", "issuer": "https://sso.example"}),
+        ("recreate-account", {"address": "approver@hospital.example"}),
+        ("mfa", {"context": "c1", "state": "perhaps"}),
+        ("workload-token", {}),
+        ("policies", {"displayName": "nothing else"}),
+        ("scenario", {"name": "nonsense"}),
         ("accounts", {"address": "new@hospital.example"}),
         ("mfa", {}),
         ("advance", {"seconds": -5}),

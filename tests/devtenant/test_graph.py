@@ -8,11 +8,8 @@ from urllib.parse import quote
 import msal
 import pytest
 import requests
-import yaml
-from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
 
-from .conftest import GRAPH_CLIENT, GRAPH_SECRET, GROUP, TENANT, shared_file
+from .conftest import GRAPH_CLIENT, GRAPH_SECRET, GROUP, TENANT
 
 NURSE, SPONSOR = "nurse@northfield.example", "sponsor@northfield.example"
 LOOK_UP = (
@@ -179,7 +176,7 @@ def test_an_underscore_is_fine_anywhere(tenant):
 
 @pytest.mark.parametrize("missing", ["invitedUserEmailAddress", "inviteRedirectUrl"])
 def test_what_is_required_is_required(tenant, missing):
-    assert error(tenant.invite(NURSE, **{missing: None})) == (400, "BadRequest")
+    assert error(tenant.invite(NURSE, odd=True, **{missing: None})) == (400, "BadRequest")
 
 
 @pytest.mark.parametrize("status", [400, 412])
@@ -354,7 +351,7 @@ def test_pages_follow_the_next_link(tenant):
         seen += [user["id"] for user in answer["value"]]
         url = answer.get("@odata.nextLink")
     assert len(seen) == len(set(seen)) == 11
-    assert tenant.graph("GET", "/users?$skip=1").status_code == 400
+    assert tenant.graph("GET", "/users?$skip=1", odd=True).status_code == 400
     assert tenant.graph("GET", "/users?$top=1000").status_code == 400
 
 
@@ -365,7 +362,7 @@ def test_disabling_needs_little_permission_and_other_changes_more(tenant):
     assert tenant.graph("PATCH", path, {"accountEnabled": False}).status_code == 204
     assert tenant.graph("PATCH", path, {"displayName": "x"}).status_code == 403
     assert tenant.graph("GET", f"{path}?$select=accountEnabled").json()["accountEnabled"] is False
-    assert tenant.graph("PATCH", path, {"accountEnabled": "no"}).status_code == 400
+    assert tenant.graph("PATCH", path, {"accountEnabled": "no"}, odd=True).status_code == 400
 
 
 def test_a_deleted_guest_can_be_restored_with_id_and_group(tenant):
@@ -403,7 +400,7 @@ def test_unknown_members_and_groups_are_404(tenant):
     assert error(tenant.add_to_group(str(uuid.uuid4()))) == (404, "Request_ResourceNotFound")
     link = {"@odata.id": f"https://graph.microsoft.com/v1.0/directoryObjects/{known_id(SPONSOR)}"}
     assert tenant.graph("POST", f"/groups/{uuid.uuid4()}/members/$ref", link).status_code == 404
-    assert tenant.graph("POST", f"/groups/{GROUP}/members/$ref", {}).status_code == 400
+    assert tenant.graph("POST", f"/groups/{GROUP}/members/$ref", {}, odd=True).status_code == 400
 
 
 def test_a_member_leaves_once(tenant):
@@ -413,9 +410,9 @@ def test_a_member_leaves_once(tenant):
 
 def test_without_ref_the_user_itself_is_deleted(tenant):
     path = f"/groups/{GROUP}/members/{known_id(SPONSOR)}"
-    assert tenant.graph("DELETE", path).status_code == 403
+    assert tenant.graph("DELETE", path, odd=True).status_code == 403
     tenant.do("permissions", permissions=["User.ReadWrite.All"])
-    assert tenant.graph("DELETE", path).status_code == 204
+    assert tenant.graph("DELETE", path, odd=True).status_code == 204
     assert tenant.graph("GET", f"/users/{known_id(SPONSOR)}").status_code == 404
 
 
@@ -436,92 +433,5 @@ def test_the_group_is_assigned_to_the_sign_in_app(tenant):
 
 
 def test_what_is_not_modelled_says_so(tenant):
-    assert error(tenant.graph("GET", "/users/delta")) == (501, "notImplemented")
-    assert error(tenant.graph("POST", "/$batch", {"requests": []})) == (501, "notImplemented")
-
-
-# -- the public description -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def description():
-    path = shared_file("graph/openapi-subset.yaml")
-    if path is None:
-        pytest.skip("shared/graph/openapi-subset.yaml is not beside this checkout (CLINICPORTAL_SHARED names it)")
-    return as_json_schema(yaml.load(path.read_text(), Loader=yaml.CSafeLoader))
-
-
-def as_json_schema(node):
-    """OpenAPI 3.0 says `nullable` where JSON Schema says type null."""
-    if isinstance(node, list):
-        return [as_json_schema(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    made = {name: as_json_schema(value) for name, value in node.items()}
-    if made.pop("nullable", None) is True and isinstance(made.get("type"), str):
-        made["type"] = [made["type"], "null"]
-    return made
-
-
-def test_answers_fit_the_public_description(tenant, description):
-    powers = ["User.Invite.All", "User.ReadWrite.All", "GroupMember.ReadWrite.All", "Policy.Read.All"]
-    tenant.do(
-        "permissions", permissions=[*powers, "Application.Read.All", "Directory.Read.All", "Organization.Read.All"]
-    )
-    guest = tenant.admit(NURSE)
-    everything = "id,displayName,userPrincipalName,mail,otherMails,proxyAddresses,userType,accountEnabled,identities,"
-    everything += "createdDateTime,deletedDateTime,creationType,externalUserState,externalUserStateChangeDateTime"
-    asked = [
-        ("/invitations", "POST", "/invitations", 201),
-        ("/users", "GET", f"/users?$select={everything}&$top=3", 200),
-        ("/users/{user-id}", "GET", f"/users/{guest}", 200),
-        ("/users/{user-id}", "GET", f"/users/{guest}?$select={everything}", 200),
-        ("/users/{user-id}", "GET", "/users/nobody", 404),
-        ("/users/{user-id}/sponsors", "GET", f"/users/{guest}/sponsors", 200),
-        ("/users/{user-id}/memberOf", "GET", f"/users/{guest}/memberOf", 200),
-        ("/users/{user-id}/revokeSignInSessions", "POST", f"/users/{guest}/revokeSignInSessions", 200),
-        ("/users/{user-id}/checkMemberGroups", "POST", f"/users/{guest}/checkMemberGroups", 200),
-        ("/groups/{group-id}", "GET", f"/groups/{GROUP}", 200),
-        ("/groups/{group-id}/members", "GET", f"/groups/{GROUP}/members", 200),
-        ("/policies/authorizationPolicy", "GET", "/policies/authorizationPolicy", 200),
-        ("/identity/conditionalAccess/policies", "GET", "/identity/conditionalAccess/policies", 200),
-        ("/servicePrincipals", "GET", "/servicePrincipals", 200),
-        ("/servicePrincipals(appId='{appId}')", "GET", f"/servicePrincipals(appId='{GRAPH_CLIENT}')", 200),
-        ("/organization", "GET", "/organization", 200),
-    ]
-    bodies = {
-        "/invitations": {"invitedUserEmailAddress": NURSE, "inviteRedirectUrl": "http://portal.localhost:8000/"},
-        f"/users/{guest}/checkMemberGroups": {"groupIds": [GROUP]},
-    }
-    registry = Registry().with_resource("urn:graph", Resource.opaque(description))
-    for template, method, path, status in asked:
-        answer = tenant.graph(method, path, bodies.get(path))
-        assert answer.status_code == status, (path, answer.text)
-        schema = response_schema(description, template, method, status)
-        validator = Draft202012Validator(with_absolute_references(schema), registry=registry)
-        assert not [f"{path}: {e.json_path} {e.message}" for e in validator.iter_errors(answer.json())]
-
-
-def response_schema(description, template, method, status):
-    responses = description["paths"][template][method.lower()]["responses"]
-    found = responses.get(str(status)) or responses.get("2XX" if status < 300 else "4XX")
-    if "$ref" in found:
-        found = description["components"]["responses"][found["$ref"].rpartition("/")[2]]
-    return next(iter(found["content"].values()))["schema"]
-
-
-def with_absolute_references(node):
-    if isinstance(node, list):
-        return [with_absolute_references(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    return {
-        name: "urn:graph" + value if name == "$ref" else with_absolute_references(value) for name, value in node.items()
-    }
-
-
-def test_the_description_would_catch_a_wrong_answer(description):
-    registry = Registry().with_resource("urn:graph", Resource.opaque(description))
-    schema = with_absolute_references(response_schema(description, "/invitations", "POST", 201))
-    validator = Draft202012Validator(schema, registry=registry)
-    assert list(validator.iter_errors({"id": 5, "status": "PendingAcceptance"}))
+    assert error(tenant.graph("GET", "/subscriptions")) == (501, "notImplemented")
+    assert error(tenant.graph("POST", "/$batch", {"requests": []}, odd=True)) == (501, "notImplemented")

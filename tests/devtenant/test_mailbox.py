@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import smtplib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 
 import pytest
 import requests
 
-from .conftest import Person
+from .conftest import Person, until
 
 NURSE = "nurse@northfield.example"
 
@@ -111,6 +113,18 @@ def test_a_cut_mail_is_kept_although_its_sender_never_hears(tenant):
     tenant.do("fail-next", operation="SMTP DATA", mode="cut")
     with pytest.raises(smtplib.SMTPServerDisconnected):
         send(tenant, message())
+    assert len(tenant.read("mails")) == 1
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("delay", 0), ("hold", 1)])
+def test_a_mail_is_kept_after_a_delay_and_before_its_answer_is_held(tenant, mode, kept):
+    tenant.do("fail-next", operation="SMTP DATA", mode=mode, seconds=1.0)
+    with ThreadPoolExecutor(1) as elsewhere:
+        sent = elsewhere.submit(send, tenant, message())
+        assert until(lambda: tenant.read()["faults"] == [])
+        time.sleep(0.2)
+        assert len(tenant.read("mails")) == kept
+        sent.result()
     assert len(tenant.read("mails")) == 1
 
 

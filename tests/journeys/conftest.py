@@ -21,6 +21,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests import contract
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 150
 BROWSER_FLAGS = [
@@ -75,6 +77,11 @@ class Portal:
         answer = requests.post(url, json=arguments, timeout=10) if arguments else requests.get(url, timeout=10)
         answer.raise_for_status()
         return answer.json()
+
+    def take_exchanges(self) -> list[dict[str, Any]]:
+        kept = self.control("exchanges")
+        assert kept["dropped"] == 0, "more exchanges than devtenant keeps: check them in between"
+        return kept["exchanges"]
 
     def mails(self, to: str) -> list[dict[str, Any]]:
         return [mail for mail in self.control("mails") if to in mail["to"]]
@@ -132,7 +139,8 @@ def portal() -> Iterator[Portal]:
     running = Portal(port, tenant_port, data, process, environment)
     try:
         wait_until_ready(running, log)
-        yield running
+        with contract.kept_by(running):  # what the portal's worker asked of Graph, in all journeys
+            yield running
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=40)
@@ -207,14 +215,29 @@ class Person:
         for _ in range(6):
             if "login.localhost" not in page.url:
                 return
-            heading = page.get_by_role("heading", level=1).inner_text()
-            if heading == "Pick an account":
-                page.locator(f"button[value='{self.address}']").first.click()
-            elif heading == "Verify your identity":
-                page.get_by_role("button", name="Verify").click()
-            else:
-                page.get_by_role("button", name="Accept").click()
+            self.answers_the_tenant()
+        assert "login.localhost" not in page.url, page.url
+
+    def answers_the_tenant(self) -> None:
+        page = self.page
+        heading = page.get_by_role("heading", level=1).inner_text()
+        if heading == "Pick an account":
+            page.locator(f"button[value='{self.address}']").first.click()
+        elif heading == "Verify your identity":
+            page.get_by_role("button", name="Verify").click()
+        else:
+            page.get_by_role("button", name="Accept").click()
+        page.wait_for_load_state()
+
+    def confirms(self) -> None:
+        """Come back from confirming that it is you: the tenant may ask something, or know it already."""
+        page = self.page
+        for _ in range(6):
+            page.wait_for_url(lambda url: "/approve/" not in url and "/callback/" not in url)
             page.wait_for_load_state()
+            if "login.localhost" not in page.url:
+                return
+            self.answers_the_tenant()
         assert "login.localhost" not in page.url, page.url
 
     def signs_out(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import psycopg
+from playwright.sync_api import expect
 
 from tests.journeys.conftest import Person, Portal, eventually
 
@@ -26,6 +27,8 @@ def approve(approver: Person, name: str) -> None:
     page = approver.goes_to("/approvals/")
     page.get_by_role("link", name=name).first.click()
     page.get_by_role("button", name="Approve", exact=True).click()
+    approver.confirms()
+    expect(page.get_by_text("Approved. We are setting it up now.")).to_be_visible()
 
 
 def link_for(portal: Portal, address: str) -> str:
@@ -61,3 +64,9 @@ def value(portal: Portal, query: str, *parameters: object):
         row = worker.execute(query, parameters).fetchone()
         assert row is not None, query
         return row[0]
+
+
+def change(portal: Portal, statement: str, *parameters: object) -> None:
+    """Change rows as the worker's role, for what no page can bring about."""
+    with psycopg.connect(portal.addresses()["database_worker_url"]) as worker:
+        worker.execute(statement, parameters)

@@ -16,6 +16,11 @@ def check(one, path: str) -> list[str]:
     """What is wrong with the page at `path`, in words."""
     page = one.goes_to(path)
     page.wait_for_load_state("networkidle")
+    return look(page, path)
+
+
+def look(page, path: str) -> list[str]:
+    """What is wrong with the page that is open."""
     found = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})

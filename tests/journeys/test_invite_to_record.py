@@ -33,6 +33,8 @@ def test_a_colleague_is_asked_for_and_reads_the_records_of_the_caseload(person, 
     expect(effect).to_contain_text(re.compile(r"\d+ patients"))
     expect(effect).to_contain_text("until")
     desk.get_by_role("button", name="Approve", exact=True).click()
+    approver.confirms()
+    expect(desk.get_by_text("Approved. We are setting it up now.")).to_be_visible()
 
     # 3. The job provisions: the mail goes out last.
     link = steps.link_for(portal, NURSE)

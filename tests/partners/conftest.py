@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from clinicportal.http import Session
 from clinicportal.models import StaffRole, User
-from partners import access_requests, dates, decisions, entra
+from partners import access_requests, dates, decisions, entra, idtoken, lag, mailing
 from partners.models import (
     AccessRequest,
+    ContextCheck,
     Domain,
     Guest,
     IdentityProvider,
@@ -26,6 +27,7 @@ from partners.models import (
     Sponsor,
 )
 from records.models import Agreement, Caseload, Organisation
+from tests import contract
 from tests import factories as make
 from tests.devtenant.conftest import Process
 from tests.partners.fake import Directory
@@ -40,7 +42,15 @@ def outbox(settings: Any) -> list:
     """Mails stay in this process, unless a test asks for the real server."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     mail.outbox = []
+    mailing.close()  # it may lead to the server of the test before
     return mail.outbox
+
+
+@pytest.fixture(autouse=True)
+def no_lag_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's directory knows a new guest at once, unless it says otherwise."""
+    monkeypatch.setattr(lag, "USUAL_SECONDS", 0.0)
+    monkeypatch.setattr(lag, "LEAST_SECONDS", 0.0)
 
 
 def make_partner(organisation: Organisation, domain: str = DOMAIN, provider: str = HOME) -> PartnerOrganisation:
@@ -65,7 +75,16 @@ def make_approver(name: str = "Access Approver", **fields: Any) -> User:
         "roles_checked_at": timezone.now(),
         **fields,
     }
-    return make.signed_in(make.make_user(name, **fields), None)
+    approver = make.signed_in(make.make_user(name, **fields), None)
+    approver.proofs = {"c2": timezone.now()}
+    return approver
+
+
+@pytest.fixture
+def assured(db: None) -> None:
+    """The tenant said a moment ago that policies are bound to the contexts."""
+    for context in ("c1", "c2"):
+        ContextCheck.objects.using("worker").create(context=context, bound=True, answered_at=timezone.now())
 
 
 @pytest.fixture
@@ -81,6 +100,11 @@ def sponsor(partner: PartnerOrganisation) -> User:
 @pytest.fixture
 def approver(db: None) -> User:
     return make_approver()
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return make_approver("Portal Operator", email="operator@hospital.example", staff_roles=[StaffRole.OPERATOR])
 
 
 @pytest.fixture
@@ -147,13 +171,30 @@ def tenant_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process
 
 
 @pytest.fixture
-def tenant(tenant_process: Process, settings: Any) -> Process:
-    """The real stand-in, fresh, and the settings that point at it."""
+def tenant(tenant_process: Process, settings: Any) -> Iterator[Process]:
+    """The real stand-in, fresh, and the settings that point at it. Its exchanges are held against the contract."""
     tenant_process.do("reset")
-    tenant_process.do("settings", lag=0)
+    tenant_process.do("settings", lag=0, limits={"conditional_access": None})
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", tenant_process.port + 2
-    return tenant_process
+    with contract.kept_by(tenant_process):
+        yield tenant_process
+
+
+@pytest.fixture
+def entrance(tenant: Process, assured: None, settings: Any) -> Iterator[Process]:
+    """The portal's sign-in in front of the stand-in, whose documents nobody has fetched yet."""
+    home = settings.ENTRA["tenant_id"]
+    settings.ENTRA = {
+        **settings.ENTRA,
+        "authority": f"http://login.localhost:{tenant.port}/{home}",
+        "token_authority": f"{tenant.https}/{home}",
+        "graph_url": f"{tenant.https}/v1.0",
+        "ca_file": str(Path(tenant.data) / "ca.pem"),
+    }
+    idtoken.forget()
+    yield tenant
+    idtoken.forget()
 
 
 @pytest.fixture
@@ -161,7 +202,7 @@ def graph(tenant: Process) -> entra.Graph:
     return make_graph(tenant)
 
 
-def make_graph(tenant: Process, **changes: str) -> entra.Graph:
+def make_graph(tenant: Process, traffic: entra.Traffic | None = None, **changes: str) -> entra.Graph:
     config = {
         **settings.ENTRA,
         "token_authority": f"{tenant.https}/{settings.ENTRA['tenant_id']}",
@@ -169,4 +210,5 @@ def make_graph(tenant: Process, **changes: str) -> entra.Graph:
         "graph_client_secret": "devtenant-graph-secret",
         **changes,
     }
-    return entra.Graph(Session({f"localhost:{tenant.port + 1}"}, str(Path(tenant.data) / "ca.pem")), config)
+    session = Session({f"localhost:{tenant.port + 1}"}, str(Path(tenant.data) / "ca.pem"))
+    return entra.Graph(session, config, traffic)

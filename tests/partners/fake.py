@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ class Directory:
     people: dict[str, entra.User] = field(default_factory=dict)
     members: set[uuid.UUID] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
+    log: list[entra.Change] = field(default_factory=list)  # what a delta query tells, in its order
+    others: dict[uuid.UUID, list[str]] = field(default_factory=dict)
     faults: dict[str, list[Exception | Callable]] = field(default_factory=dict)
 
     def find_users(self, address: str) -> list[entra.User]:
@@ -28,7 +30,15 @@ class Directory:
     def user(self, id: uuid.UUID) -> entra.User:
         return self._do("user", lambda: self._by_id(id))
 
-    def invite(self, address: str, *, name: str, redirect_url: str, reset: uuid.UUID | None = None) -> entra.Invited:
+    def invite(
+        self,
+        address: str,
+        *,
+        name: str,
+        redirect_url: str,
+        reset: uuid.UUID | None = None,
+        sponsor: uuid.UUID | None = None,
+    ) -> entra.Invited:
         return self._do("invite", lambda: self._invite(address, reset))
 
     def is_member(self, id: uuid.UUID) -> bool:
@@ -36,6 +46,22 @@ class Directory:
 
     def add_member(self, id: uuid.UUID) -> None:
         return self._do("add_member", lambda: self.members.add(id))
+
+    def users(self, ids: Iterable[uuid.UUID]) -> Iterator[entra.User]:
+        wanted = set(ids)
+        return self._do("users", lambda: iter([user for user in self.people.values() if user.id in wanted]))
+
+    def changes_from_now(self) -> str:
+        return self._do("changes_from_now", lambda: f"delta-{len(self.log)}")
+
+    def changes(self, link: str) -> entra.Changes:
+        return self._do("changes", lambda: self._changes(int(link.removeprefix("delta-"))))
+
+    def other_addresses(self, id: uuid.UUID) -> list[str]:
+        return self._do("other_addresses", lambda: list(self.others.get(id, [])))
+
+    def set_other_addresses(self, id: uuid.UUID, addresses: list[str]) -> None:
+        return self._do("set_other_addresses", lambda: self.others.__setitem__(id, addresses))
 
     # ---------------------------------------------------------------- what a test says
 
@@ -58,6 +84,9 @@ class Directory:
         answer = act()
         return fault(answer) if fault else answer
 
+    def _changes(self, start: int) -> entra.Changes:
+        return entra.Changes(self.log[start:], f"delta-{len(self.log)}", is_last=True)
+
     def _by_id(self, id: uuid.UUID) -> entra.User:
         for user in self.people.values():
             if user.id == id:
@@ -65,7 +94,7 @@ class Directory:
         raise entra.TryLater("not_there_yet")
 
     def _invite(self, address: str, reset: uuid.UUID | None) -> entra.Invited:
-        known = self.people.get(address) or self.has(address, is_pending=True)
+        known = self._by_id(reset) if reset else self.people.get(address) or self.has(address, is_pending=True)
         if reset:
             self.people[address] = replace(known, is_pending=True)
         return entra.Invited(known.id, f"https://login.example/redeem?ticket={uuid.uuid4()}")

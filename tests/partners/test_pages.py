@@ -369,8 +369,10 @@ def test_the_status_shows_stages_steps_and_retries_in_words(desk, job, approved,
     answer = desk.get(reverse("partners:request", args=[approved.pk]))
     page = text(answer)
     for words in (
-        "Done: You asked", "Done: We said yes", "Now: We are setting it up: step 4 of 6", "Our turn.",
-        "Looked in our directory", "Adding to the access group. The directory is slow, we try again at",
+        "Done: You asked", "Done: We said yes", "Now: We are setting it up: step 2 of 4", "Our turn.",
+        "Looked in our directory",
+            "Waiting until the directory knows the person, then adding to the access group. The directory is slow, "
+            "we try again at",
         "Check all of it once more", "Write to the person. The mail goes last", "Practice Nurse signs in",
         "Access starts",
     ):  # fmt: skip
@@ -390,7 +392,35 @@ def test_polling_gives_the_fragment_and_ends_with_the_work(desk, sent):
 def test_polling_is_nobody_being_there(desk, job, approved):
     """The header that our session middleware takes for "nobody is there" goes with each poll."""
     page = desk.get(reverse("partners:request", args=[approved.pk])).content.decode()
-    assert """hx-headers='{"X-Background": "1"}'""" in page
+    assert """hx-headers='{"X-Background": "1", "X-Shown": "going-on"}'""" in page
+
+
+def test_the_page_keeps_itself_up_to_date_from_being_checked_to_being_set_up(desk, asked, approver):
+    url = reverse("partners:request", args=[asked.pk])
+    page = desk.get(url).content.decode()
+    assert 'hx-trigger="every 10s"' in page
+    assert "Being checked" in page
+    look = {"hx-request": "true", "x-shown": "going-on"}
+    decisions.approve(asked, by=approver)
+    answer = desk.get(url, headers=look)
+    assert 'hx-trigger="every 2s"' in answer.content.decode()
+    assert 'id="tagline" hx-swap-oob="true"' in answer.content.decode()
+    assert "Being set up" in text(answer)
+    assert "HX-Refresh" not in answer.headers
+
+
+@pytest.mark.parametrize("what", ["question", "decline"])
+def test_a_page_with_something_new_to_do_is_drawn_anew(desk, asked, approver, what):
+    look = {"hx-request": "true", "x-shown": "going-on"}
+    url = reverse("partners:request", args=[asked.pk])
+    assert "HX-Refresh" not in desk.get(url, headers=look).headers
+    if what == "question":
+        decisions.ask_question(asked, by=approver, question="Why?")
+    else:
+        decisions.decline(asked, by=approver, reason="other")
+    answer = desk.get(url, headers=look)
+    assert answer.headers["HX-Refresh"] == "true"
+    assert "hx-trigger" not in answer.content.decode()
 
 
 def test_a_parked_job_says_whose_turn_it_is(desk, office, job, approved, directory):

@@ -20,6 +20,9 @@ FOREIGN = "https://sts.windows.net/aaaaaaaa-0000-4000-8000-000000000009/"
 NURSE = "nurse@partner-b.example"
 
 
+pytestmark = pytest.mark.usefixtures("assured")
+
+
 @pytest.fixture
 def partner(organisation) -> PartnerOrganisation:
     partner = PartnerOrganisation.objects.create(organisation=organisation, kind="practice")

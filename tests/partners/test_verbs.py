@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 from clinicportal import audit
 from clinicportal.models import Session, User
 from clinicportal.rules import Denied, IllegalTransition
-from partners import access_requests, addresses, dates, decisions, invitations, provisioning
+from partners import access_requests, addresses, dates, decisions, invitations, provisioning, redemption
 from partners.models import (
     AccessRequest,
     Decision,
@@ -151,7 +151,7 @@ def test_approving_gives_grants_that_wait_and_work_to_do(asked, approver, caselo
     assert Invitation.objects.get().status == Invitation.Status.NOT_SENT
     steps = list(Step.objects.all())
     assert [step.kind for step in steps] == provisioning.KINDS
-    assert [step.state for step in steps] == ["waiting"] + ["later"] * 5
+    assert [step.state for step in steps] == ["waiting"] + ["later"] * 3
     assert events()[0] == audit.Type.ACCESS_APPROVED
 
 
@@ -257,6 +257,7 @@ VERBS = {
     "send again": lambda t: invitations.send_again(t["sent"].invitation, by=None),
     "complete": lambda t: invitations.complete(t["sent"].invitation.guest, identity_provider=HOME),
     "wrong account": lambda t: invitations.wrong_account(t["sent"].invitation.guest, identity_provider="live.com"),
+    "start anew": lambda t: redemption.start_anew(t["sent"].invitation, by=t["sponsor"], because="new_account"),
     "time": lambda t: access_requests.close_overdue(),
 }
 

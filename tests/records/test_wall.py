@@ -190,6 +190,14 @@ CASES = {
         lambda c: TermsAcceptance.objects.using("owner").filter(user=c.guest).delete(),
         NOTHING,
     ),
+    "terms accepted by whoever was proved before": (
+        lambda c: TermsAcceptance.objects.filter(user=c.guest).update(ended_at=make.days(0)),
+        NOTHING,
+    ),
+    "has to sign in anew": (
+        lambda c: Suspension.objects.using(WORKER).create(user=c.guest, reason=Suspension.Reason.IDENTITY),
+        NOTHING,
+    ),
     "newer terms published": (lambda c: c.publish_terms(), NOTHING),
     "no second factor": (lambda c: setattr(c.guest, "mfa_proved", False), NOTHING),
     "no organisation chosen": (lambda c: setattr(c.guest, "acting_for", None), NOTHING),

@@ -7,10 +7,12 @@ A set of 100,000 patients has 5 million resources; each is built once and kept i
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import multiprocessing
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -51,11 +53,23 @@ def run() -> None:
 
 
 def environment_of(size: int) -> dict[str, str]:
-    data = ROOT / ".bench" / str(size)
+    kept = ROOT / ".bench"
+    data = kept / f"{size}-{schema()}"
+    for old in kept.glob(f"{size}-*"):
+        if old != data:
+            shutil.rmtree(old, ignore_errors=True)
     data.mkdir(parents=True, exist_ok=True)
     for folder in (data.parent, data):
         folder.chmod(0o755)
     return environment_for(data, free_ports(4))
+
+
+def schema() -> str:
+    """What stands for all migrations and for how the set is made: when it changes, the set is built again."""
+    digest = hashlib.sha256()
+    for path in [*sorted(ROOT.glob("*/migrations/*.py")), ROOT / "bench" / "many.py"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def report(size: int, found: dict[str, Any]) -> None:

@@ -122,6 +122,7 @@ def page(patient_id: UUID, asked: Asked, *, by: User, here: str = "results") -> 
         only_flagged=asked.only_flagged,
         shown=sum(sheet.values for sheet in shown) + len(listed_others),
         read=sum(row.type == "Observation" for row in rows),
+        new=frozenset(map(str, frame.new)),
         trend=drawn,
         trend_periods=trend_periods(asked, drawn),
         trend_after=place_of(drawn, shown),

@@ -60,7 +60,7 @@ def page(patient_id: UUID, *, by: User, printed: bool = False) -> pages.SummaryP
     return pages.SummaryPage(
         chart=chart_of(frame),
         stamp=stamp,
-        since=since.panel(frame, looked),
+        since=None if printed else since.panel(frame, looked),
         problems=problems_of(frame.rows, frame) if includes(Section.PROBLEMS) else None,
         medicines=medicines_of(frame.rows, frame) if includes(Section.MEDICINES) else None,
         immunisations=listed("Immunization", "immunisations", frame) if includes(Section.IMMUNISATIONS) else None,

@@ -123,6 +123,8 @@ class ResultsPage:
     only_flagged: bool
     shown: int
     read: int
+    new: frozenset[str] = frozenset()
+    """Our ids of the results that came or changed since the reader last looked."""
     trend: Trend | None = None
     trend_periods: tuple[Link, ...] = ()
     trend_after: int = -1

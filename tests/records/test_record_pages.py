@@ -42,6 +42,8 @@ def test_the_first_visit_has_no_panel_and_the_next_says_what_came(seat, guest, p
     seen = text_of(seat.get(f"/patients/{patient.pk}/"))
     assert "New result Potassium 5.9 mmol/L High, computed was 4.8 on" in seen
     assert "Results 1 new" in seen
+    results = text_of(seat.get(f"/patients/{patient.pk}/results/"))
+    assert results.count(" New ") == 1, "the earlier result is not new"
     # The same visit goes on: what was new at its beginning stays so on each page.
     assert "Results 1 new" in text_of(seat.get(f"/patients/{patient.pk}/medicines/"))
 

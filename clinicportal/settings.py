@@ -292,6 +292,7 @@ TEMPLATES = [
 FORM_RENDERER = "clinicportal.jinja.NHSRenderer"
 
 LANGUAGE_CODE = "en-gb"
+LANGUAGES = [("en-gb", "English")]  # the one that there is: Django's own texts come in it too
 TIME_ZONE = env.clinicportal_time_zone
 USE_TZ = True
 USE_I18N = True

@@ -25,7 +25,7 @@ from typing import Any
 from bench.place import ROOT, environment_for, free_ports
 
 SIZES = "1000,10000"
-ROUNDS, WARM_UP, CLIENTS, SECONDS = 80, 15, 8, 8
+ROUNDS, WARM_UP, CLIENTS, SECONDS = 60, 10, 8, 8
 NAMES = {
     "summary": "chart summary",
     "results": "results",

@@ -81,7 +81,7 @@ class Place:
         found: Counter[str] = Counter()
         for pid, (_parent, ticks, name, command) in processes.items():
             if self.pid in ancestors(pid, processes):
-                found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")  # type: ignore[assignment]
+                found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")  # type: ignore[assignment]  # typeshed: counts are int
         return found
 
     def services(self) -> dict[str, str]:

@@ -47,11 +47,9 @@ def take(job: ProvisioningJob | None = None) -> Step | None:
     return step
 
 
-PERSON = (
-    *("guest__user", "request__invitation", "request__sponsor__user"),
-    *("request__organisation__internal_sponsor", "request__organisation__organisation"),
-)
-"""What the steps need to know of a job."""
+PERSON = ("guest__user", "request")
+"""What every step needs to know of a job. No more: to plan a join of nine tables costs PostgreSQL six milliseconds, and
+a row by its key a tenth of one."""
 
 
 def take_of(job_id: uuid.UUID) -> Step | None:

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from partners import assurance, dates, entra, turns
-from partners.entra import credentials, limits
+from partners.entra import limits
 from partners.models import Gate
 
 NEEDED = {
@@ -85,7 +85,7 @@ class Command(BaseCommand):
 
 def directory(graph: entra.Graph) -> Iterator[Finding]:
     """What the tenant says; stops where the rest cannot be known."""
-    kind = credentials.kind(settings.ENTRA)
+    kind = graph.proves_itself_by()
     try:
         held = set(graph.permissions())
     except entra.TryLater as problem:

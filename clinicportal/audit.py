@@ -67,6 +67,10 @@ class Type(models.TextChoices):
     PATIENTS_LISTED = "patients-listed"
     RECORD_OPENED = "record-opened"
     RECORD_REFUSED = "record-refused"
+    RECORD_PRINTED = "record-printed"
+    RECORD_TAKEN = "record-taken"
+    RECORD_REPORTED = "record-reported"
+    REPORT_CLOSED = "report-closed"
 
     AUDIT_READ = "audit-read"
     IMPORTED = "imported"

@@ -28,6 +28,7 @@ NAVIGATION = [
     Entry(frozenset({"operator"}), "/incidents/", _("To look at")),
     Entry(frozenset({"operator", "privacy"}), "/feeds/", _("Feeds")),
     Entry(frozenset({"privacy"}), "/privacy/", _("Audit")),
+    Entry(frozenset({"privacy"}), "/reports/", _("Reports about records")),
     Entry(frozenset({"guest"}), "/patients/", _("My patients")),
     Entry(frozenset({"guest"}), "/look-up/", _("Look up a patient")),
     Entry(frozenset({"sponsor"}), "/people/", _("Your people")),

@@ -187,7 +187,14 @@ def database(url: str, **options: Any) -> dict[str, Any]:
         "PORT": str(query.pop("port", parts.port or "")),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 3, "application_name": f"clinicportal {PROCESS}", **query, **options},
+        # Statements are kept prepared only where the code asks for it (records/compiled.py).
+        "OPTIONS": {
+            "connect_timeout": 3,
+            "prepare_threshold": 5,
+            "application_name": f"clinicportal {PROCESS}",
+            **query,
+            **options,
+        },
     }
 
 
@@ -264,6 +271,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "clinicportal.middleware.Refusals",
+    "records.middleware.SamePatient",
 ]
 
 ROOT_URLCONF = "clinicportal.urls"
@@ -287,6 +295,7 @@ TEMPLATES = [
 FORM_RENDERER = "clinicportal.jinja.NHSRenderer"
 
 LANGUAGE_CODE = "en-gb"
+LANGUAGES = [("en-gb", "English")]  # the one that there is: Django's own texts come in it too
 TIME_ZONE = env.clinicportal_time_zone
 USE_TZ = True
 USE_I18N = True

@@ -255,13 +255,42 @@ class PatientQuerySet(models.QuerySet):
         if not may_view(user):
             return self.none()
         must_be_viewer(user)
+        return self.allowed_to(user)
+
+    def allowed_to(self, user: User) -> Self:
+        """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
+        grants = Grant.objects.covering(
+            user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
+        )
         return self.filter(
-            Exists(
-                Grant.objects.in_force_for(user).covering(
-                    patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
-                )
-            ),
+            Exists(grants),
             ~Exists(OptOut.objects.against(user, patient="pk")),
+            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
+        )
+
+    def listed_to(self, user: User) -> Self:
+        """The same rule for lists: whom a grant names is asked once for all, and by class only for those with one.
+
+        It begins with memberships and grants, so that a list costs what it holds, not what the portal holds.
+        """
+        grants = Grant.objects.in_force_for(user)
+        members = Membership.objects.in_force().order_by().filter(caseload__in=grants.values("caseload"))
+        named = grants.filter(patient__isnull=False)
+        member = "caseload__memberships__"
+        now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})
+        now_member &= Q(**{member + "starts_at__lte": Now()})
+        source = "organisation__agreements__facilities__sources"
+        by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", source)
+        by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", source)
+        classed = Grant.objects.covering(
+            user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
+        )
+        return self.filter(
+            Q(pk__in=members.values("patient").union(named.values("patient"))),
+            Q(Among(("pk", "source"), by_caseload), classes=[])
+            | Q(Among(("pk", "source"), by_name), classes=[])
+            | Q(~Q(classes=[]), Exists(classed)),
+            ~Among(("pk",), OptOut.objects.barring(user).values_list("patient")),
             ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
         )
 
@@ -348,10 +377,51 @@ class PatientLink(models.Model):
         return f"{self.patient_id} {self.kind} {self.other_id}"
 
 
+class Look(models.Model):
+    """When somebody last looked at a patient's record, and when their visit before that ended (records/looks.py)."""
+
+    pk = models.CompositePrimaryKey("user", "patient")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="looks", db_index=False)
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="looks")
+    since = models.DateTimeField(null=True)
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"look of {self.user_id} at {self.patient_id}"
+
+
+class SavedFilter(models.Model):
+    """A filter of My patients that somebody keeps under a name. It says nothing about any patient."""
+
+    class Show(models.TextChoices):
+        ALL = "", _("All patients")
+        NEW = "new", _("With something new")
+        RECENT = "recent", _("Recently opened by me")
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=40)
+    show = models.CharField(max_length=10, choices=Show.choices, blank=True)
+    caseload = models.ForeignKey("Caseload", null=True, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organisation", "name"], name="filter_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class OptOutQuerySet(InForceQuerySet):
+    def barring(self, user: User) -> Self:
+        """Refusals in force that concern the organisation for which `user` acts."""
+        return self.in_force().filter(Q(organisation=None) | Q(organisation=user.acting_for))
+
     def against(self, user: User, *, patient: str) -> Self:
         """Refusals in force that bar `user` from the outer query's patient (its field path `patient`)."""
-        return self.in_force().filter(Q(organisation=None) | Q(organisation=user.acting_for), patient=OuterRef(patient))
+        return self.barring(user).filter(patient=OuterRef(patient))
 
 
 class OptOut(models.Model):
@@ -449,17 +519,39 @@ class Contains(Func):
         super().__init__(array, item, arg_joiner=" @> ARRAY[", template="(%(expressions)s]::varchar[])")
 
 
+class Among(Func):
+    """`(fields) IN (query)`: a query of its own, which PostgreSQL runs once and hashes, whatever the rows outside."""
+
+    output_field = models.BooleanField()
+    conditional = True
+
+    def __init__(self, fields: tuple[str, ...], query: models.QuerySet) -> None:
+        super().__init__(*map(F, fields), models.Subquery(query))
+
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
+        *fields, (query, params) = [compiler.compile(one) for one in self.source_expressions]
+        row = ", ".join(sql for sql, _params in fields)
+        return f"({row}) IN {query}", tuple(params)
+
+
 class GrantQuerySet(InForceQuerySet):
-    def in_force_for(self, user: User) -> Self:
+    def in_force_for(self, user: User, *allowing: Any) -> Self:
         """Grants by which `user` may read now, acting for the organisation chosen in this session.
 
-        Joined with an agreement in force (one row for each pair); none when the organisation, the
-        person or the grant is suspended.
+        Joined with an agreement in force (one row for each pair); none when the organisation, the person or the grant
+        is suspended. `allowing` are further conditions on the pair: in one filter with the agreement's dates, as a
+        second one would join another agreement, and what two agreements allow would add up.
         """
         return (
             self.in_force()
-            .filter(guest=user, organisation=user.acting_for, ended_at=None)
-            .filter(organisation__agreements__starts_at__lte=Now(), organisation__agreements__ends_at__gt=Now())
+            .filter(
+                *allowing,
+                guest=user,
+                organisation=user.acting_for,
+                ended_at=None,
+                organisation__agreements__starts_at__lte=Now(),
+                organisation__agreements__ends_at__gt=Now(),
+            )
             .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
             .exclude(Exists(Suspension.objects.open().filter(organisation=OuterRef("organisation"))))
             .exclude(Exists(Suspension.objects.open().filter(user=OuterRef("guest"))))
@@ -470,14 +562,26 @@ class GrantQuerySet(InForceQuerySet):
         agreement = "organisation__agreements__"
         return self.annotate(agreement_sections=F(agreement + "sections"), agreement_ends_at=F(agreement + "ends_at"))
 
-    def covering(self, *, patient: str, facility: str, section: str, classes: str) -> Self:
+    def naming(self, user: User, *patients: Any) -> Self:
+        """Grants in force by which `user` may know of patients who need no class: a row for each of `patients`."""
+        demographics = models.Value(Section.DEMOGRAPHICS)
+        return self.in_force_for(
+            user,
+            *patients,
+            Contains(F("sections"), demographics),
+            Contains(F("organisation__agreements__sections"), demographics),
+            Q(organisation__agreements__facilities__sources__isnull=False),
+        )
+
+    def covering(self, user: User, *, patient: str, facility: str, section: str, classes: str) -> Self:
         """Those of `in_force_for` that allow all of one row of the outer query.
 
         `patient`, `facility` and `classes` are field paths of the outer query; `section` is one too, or a Section.
         """
         asked = models.Value(section) if section in Section.values else OuterRef(section)
         agreement = "organisation__agreements__"
-        return self.filter(
+        return self.in_force_for(
+            user,
             Contains(F("sections"), asked),
             Contains(F(agreement + "sections"), asked),
             Exists(
@@ -486,8 +590,8 @@ class GrantQuerySet(InForceQuerySet):
                 )
             ),
             Q(patient=OuterRef(patient)) | Exists(members_of(OuterRef("caseload"), OuterRef(OuterRef(patient)))),
-            classes__contains=OuterRef(classes),
-            **{agreement + "classes__contains": OuterRef(classes)},
+            Q(classes__contains=OuterRef(classes)),
+            Q(**{agreement + "classes__contains": OuterRef(classes)}),
         )
 
 
@@ -572,8 +676,12 @@ class ResourceQuerySet(models.QuerySet):
         if not may_view(user):
             return self.none()
         must_be_viewer(user)
-        grants = Grant.objects.in_force_for(user).covering(
-            patient="patient", facility="facility", section="section", classes="classes"
+        return self.allowed_to(user)
+
+    def allowed_to(self, user: User) -> Self:
+        """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
+        grants = Grant.objects.covering(
+            user, patient="patient", facility="facility", section="section", classes="classes"
         )
         # Another patient in the same resource must be covered by the same grant.
         uncovered = AlsoAbout.objects.filter(resource=OuterRef(OuterRef("pk"))).exclude(
@@ -636,8 +744,12 @@ class Resource(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["source", "type"], name="resource_by_type"),
-            models.Index("patient", "section", F("time").desc(nulls_last=True), name="resource_by_section"),
-            models.Index("patient", "code", F("time").desc(nulls_last=True), name="resource_by_code"),
+            # In the very order of pages (records/chart/rows.py), so that a page reads its rows and no others.
+            models.Index(
+                "patient", "section", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_section"
+            ),
+            models.Index("patient", "code", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_code"),
+            models.Index(fields=["patient", "received_at"], name="resource_by_arrival"),
             # What the importer asks: few rows of any table, so they cost others nothing.
             models.Index(fields=["source"], condition=Q(settled=False), name="resource_unsettled"),
             # Without the list of new entries: each of the many keys that are asked for would read all of it.
@@ -646,6 +758,40 @@ class Resource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.pk}"
+
+
+class RecordReport(models.Model):
+    """A reader says that something is wrong with a record (records/reports.py).
+
+    It names the patient by id alone: our privacy officers read it, and they see nobody's record.
+    """
+
+    class Kind(models.TextChoices):
+        WRONG_PATIENT = "wrong-patient", _("Something here belongs to another patient")
+        WRONG_CONTENT = "wrong-content", _("Something here is not true")
+        MISSING = "missing", _("Something is missing that should be here")
+        SHOULD_NOT_SEE = "should-not-see", _("I should not be able to see this")
+        OTHER = "other", _("Something else")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    patient_id = models.UUIDField()
+    section = models.CharField(max_length=20)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    text = models.TextField()
+    reported_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    organisation = models.ForeignKey(Organisation, null=True, on_delete=models.PROTECT, related_name="+")
+    reported_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    outcome = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["reported_at"], condition=Q(closed_at=None), name="record_report_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"report {self.pk}"
 
 
 class AlsoAbout(models.Model):

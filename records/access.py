@@ -157,7 +157,7 @@ PATIENT = uuid.uuid4()
 OF_PATIENT = (
     "id", "family", "given", "title", "birth_date", "gender", "deceased", "deceased_date", "mrn", "replaced_by_id",
 )  # fmt: skip
-OF_SOURCE = ("source__id", "source__name", "source__mrn_system", "source__imported_up_to")
+OF_SOURCE = ("source__id", "source__name", "source__mrn_system", "source__imported_up_to", "source__expected_within")
 OF_FACILITY = ("source__facility__id", "source__facility__name")
 COLUMNS = (*OF_PATIENT, *OF_SOURCE, *OF_FACILITY)
 """What pages need of a patient and of where the record comes from."""

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from clinicportal.models import User
 from clinicportal.texts import gettext as _
 from clinicportal.viewing import viewing
-from records import access, looks
+from records import access, feeds, looks
 from records.access import Opened
 from records.chart.rows import Row, from_columns, of_type, reading, split
 from records.compiled import Reading
@@ -163,8 +163,9 @@ def until(ends_at: datetime, zone: tzinfo) -> dates.When:
 
 
 def feed_of(frame: Frame) -> pages.Feed:
-    up_to = frame.patient.source.imported_up_to
-    return pages.Feed(frame.facility, dates.of_moment(up_to, frame.zone) if up_to else None)
+    source = frame.patient.source
+    up_to = dates.of_moment(source.imported_up_to, frame.zone) if source.imported_up_to else None
+    return pages.Feed(frame.facility, up_to, _("later than it should be") if feeds.is_late(source) else "")
 
 
 def limits_of(included: Iterable[str]) -> str:

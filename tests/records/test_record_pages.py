@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -375,3 +376,10 @@ def test_these_pages_too_take_at_most_twelve_queries(seat, guest, patient, sourc
 
 def test_a_browser_without_a_session_is_sent_to_sign_in(patient):
     assert Client(headers={"host": "portal.localhost"}).get(f"/patients/{patient.pk}/print/").status_code == 302
+
+
+def test_a_feed_that_is_later_than_it_should_be_says_so(seat, patient, source):
+    fresh = text_of(seat.get(f"/patients/{patient.pk}/"))
+    type(source).objects.using(WORKER).update(expected_within=timedelta(hours=1), imported_up_to=make.days(-1))
+    late = text_of(seat.get(f"/patients/{patient.pk}/"))
+    assert ("later than it should be" in fresh, "later than it should be" in late) == (False, True)

@@ -99,6 +99,19 @@ class Place:
         return done.stdout
 
 
+def environment_for(data: Path, port: int) -> dict[str, str]:
+    """The environment of a portal of one's own: nothing of ours that the caller's has."""
+    foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {
+        **inherited,
+        "DJANGO_SETTINGS_MODULE": "clinicportal.settings",
+        "CLINICPORTAL_DATA_DIR": str(data),
+        "PORT": str(port),
+        "TENANT_PORT": str(port + 1),
+    }
+
+
 def ancestors(pid: int, processes: dict[int, tuple[int, int, str, str]]) -> set[int]:
     found = set()
     while pid in processes and pid not in found:
@@ -127,15 +140,7 @@ def place(folder: str = DISK, **settings: str) -> Iterator[Place]:
     data = Path(tempfile.mkdtemp(prefix="clinicportal-own-", dir=folder))
     data.chmod(0o755)
     port = free_ports(4)
-    foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environment |= {
-        "DJANGO_SETTINGS_MODULE": "clinicportal.settings",
-        "CLINICPORTAL_DATA_DIR": str(data),
-        "PORT": str(port),
-        "TENANT_PORT": str(port + 1),
-        **settings,
-    }
+    environment = {**environment_for(data, port), **settings}
     log = (data / "up.log").open("w+")
     process = subprocess.Popen(
         [sys.executable, "-m", "clinicportal.embedded", "up"],

@@ -30,6 +30,8 @@ app.conf.update(
     timezone="UTC",
     beat_schedule={
         "sweep": {"task": "partners.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
+        "feeds": {"task": "records.tasks.sweep", "schedule": 20.0, "options": {"expires": 20}},
+        "caseloads": {"task": "records.tasks.refresh_caseloads", "schedule": 3600.0, "options": {"expires": 3600}},
         # The row says when it is due (settings.DIRECTORY_SECONDS); this only asks.
         "follow-directory": {"task": "partners.tasks.follow_directory", "schedule": 10.0, "options": {"expires": 10}},
         "check-contexts": {"task": "partners.tasks.check_contexts", "schedule": 10.0, "options": {"expires": 10}},

@@ -274,6 +274,7 @@ def _tell_sponsors(guest: Guest, code: str) -> None:
 def resume(guest: Guest, *, by: User) -> None:
     """ "It was a mistake, let them go on": only once the directory shows the account again, and switched on."""
     check_can_resume(guest, by=by)
+    policies.check_proved(by, "let_in")
     _drift(guest).update(lifted_at=Now())
     audit.record(audit.Type.ACCESS_RESUMED, guest, by=by)
 

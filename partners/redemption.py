@@ -58,7 +58,7 @@ def start_anew(invitation: Invitation, *, by: User | None, because: str, address
     check_can_start_anew(guest, invitation, job, is_staff=is_staff)
     if address:
         check_address(guest, address)
-    confirmed = is_staff or guest.admitted_at is None
+    confirmed = guest.admitted_at is None
     reset = Reset.objects.create(
         guest=guest,
         request=request,
@@ -66,7 +66,7 @@ def start_anew(invitation: Invitation, *, by: User | None, because: str, address
         new_address=address,
         status=Status.RUNNING if confirmed else Status.AWAITS_STAFF,
         asked_by=by,
-        decided_by=by if is_staff else None,
+        decided_by=by if is_staff and confirmed else None,
     )
     hold(guest)
     invitation.move_to(Invitation.Status.HELD, redeem_url=None, generation=F("generation") + 1, opened_at=None)

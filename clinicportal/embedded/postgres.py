@@ -20,14 +20,15 @@ from clinicportal.embedded.paths import Paths, hand_over, make_private
 SUPERUSER = "postgres"
 SOCKET_PORT = 5432  # only a part of the socket's name
 
-# On the command line, so that ALTER SYSTEM can't undo them. A failed statement is not logged, nor are its values:
-# they can be about patients.
+# On the command line, so that ALTER SYSTEM can't undo them. A failed statement is not logged, nor are its values, nor
+# the detail of an error, which quotes the row that broke a constraint: they can be about people.
 OPTIONS = {
     "listen_addresses": "",
     "max_connections": "100",
     "password_encryption": "scram-sha-256",
     "log_min_error_statement": "panic",
     "log_parameter_max_length_on_error": "0",
+    "log_error_verbosity": "terse",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }

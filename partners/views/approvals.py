@@ -127,6 +127,9 @@ def decision(request: Request, pk: int) -> HttpResponse:
 
 def typed_before(request: Request, found: AccessRequest) -> dict[str, Any]:
     """The form as it was when the approver went to confirm and could not, with the reason on top."""
+    for act in ("confirm", "let_in"):
+        if (other := stepup.kept(request, act)) and other[0]["pk"] == found.pk:
+            messages.warning(request, other[1])
     back = stepup.kept(request, "approve")
     if back is None or back[0]["pk"] != found.pk or found.status != Status.IN_REVIEW:
         return {}
@@ -354,7 +357,7 @@ def _about_the_person(request: Request, pk: int, act: Any) -> HttpResponse:
 @require_POST
 @approvers_only
 def start_again(request: Request, pk: int) -> HttpResponse:
-    """Let the person accept and sign in anew: whoever presses here has made sure who it is."""
+    """Let the person accept and sign in anew. Where they were ever admitted, "Confirm" has to follow."""
     found = find(request, pk)
     if not may_need_help(found):
         refuse(request)
@@ -368,15 +371,24 @@ def start_again(request: Request, pk: int) -> HttpResponse:
 @require_POST
 @approvers_only
 def let_in(request: Request, pk: int) -> HttpResponse:
-    """The account is back in the directory, and that is right."""
-    found = find(request, pk)
-    if progress.job_of(found) is None:
+    """The account is back in the directory, and that is right. Asks for a fresh proof: access comes back by it."""
+    if progress.job_of(find(request, pk)) is None:
         refuse(request)
+    return stepup.go(request, "let_in", {"pk": pk})
+
+
+def let_in_now(request: Request, intention: stepup.Intention) -> HttpResponse:
+    found = find(request, intention["pk"])
     try:
         directory.resume(found.job.guest, by=request.user)
     except Denied as reason:
         messages.warning(request, str(reason))
-    return redirect("partners:decision", pk=pk)
+    return redirect("partners:decision", pk=found.pk)
+
+
+stepup.register(
+    "let_in", stepup.Act(let_in_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]))
+)
 
 
 def _with_form(request: Request, pk: int, template: str, form_class: Any, act: Any, done: str = "") -> HttpResponse:

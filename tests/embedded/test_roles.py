@@ -11,7 +11,7 @@ import pytest
 
 from clinicportal import roles
 from clinicportal.embedded import binaries, secrets
-from tests.embedded.conftest import ROOT, Process, data_folder, environment_for
+from tests.embedded.conftest import ROOT, Process, data_folder, environment_for, eventually
 
 PASSWORDS = {kind: f"it's {kind}" for kind in roles.KINDS}
 
@@ -34,6 +34,16 @@ def superuser(cluster: Path) -> Iterator[psycopg.Connection]:
     with psycopg.connect(host=str(cluster), user="postgres", password=password, autocommit=True) as connection:
         yield connection
         connection.execute("DROP DATABASE IF EXISTS other")
+
+
+def test_a_row_that_breaks_a_constraint_is_not_quoted_in_the_log(superuser, cluster: Path):
+    superuser.execute("CREATE TEMPORARY TABLE person (address text UNIQUE)")
+    superuser.execute("INSERT INTO person VALUES ('nurse@northfield.example')")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        superuser.execute("INSERT INTO person VALUES ('nurse@northfield.example')")
+    log = cluster.parents[1] / "logs/postgres.log"
+    assert eventually(lambda: "duplicate key value" in log.read_text())
+    assert "nurse@northfield" not in log.read_text()
 
 
 def connect(cluster: Path, kind: str, database: str) -> psycopg.Connection:

@@ -429,7 +429,8 @@ ENTRA_INVITATIONS_PER_DAY = env.entra_invitations_per_day
 # Authentication contexts (Conditional Access): which strength each kind of act needs. A policy has to be bound to each.
 ENTRA_CONTEXT_SIGN_IN = env.entra_context_sign_in
 ENTRA_CONTEXT_STEP_UP = env.entra_context_step_up
-STEP_UP = dict.fromkeys(("approve", "confirm", "let_in"), ENTRA_CONTEXT_STEP_UP)  # act -> context
+STEP_UP = dict.fromkeys(("approve", "confirm", "let_in", "export"), ENTRA_CONTEXT_STEP_UP)  # act -> context
+CONFIRM = "partners.stepup.confirm"  # where the middleware sends somebody whose proof is missing
 STEP_UP_HOLDS_SECONDS = 15 * 60  # how long one confirmation serves further acts
 STEP_UP_FRESH_SECONDS = 5 * 60  # how old the sign-in behind it may be, and how long somebody may take over it
 

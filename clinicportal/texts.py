@@ -3,8 +3,10 @@
 from functools import lru_cache
 from typing import Any
 
+import jinja2
 from django.conf import settings
 from django.utils import translation
+from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
 
@@ -19,7 +21,11 @@ def gettext(message: str) -> str:
     return _in_language(translation.get_language() if len(settings.LANGUAGES) > 1 else None, message)
 
 
-def text(message: str, **variables: Any) -> Markup:
-    """`_` of the templates: like gettext, safe, with each variable escaped where it stands."""
-    safe = Markup(gettext(message))  # noqa: S704 - messages are ours; what stands in them is escaped
-    return safe % variables if variables or "%" in message else safe
+@jinja2.pass_eval_context
+def text(context: EvalContext, message: str, **variables: Any) -> str:
+    """`_` of the templates: like gettext, safe, with each variable escaped where it stands. As plain as any other
+    text where the template does not escape: mails are no HTML."""
+    found = gettext(message)
+    if context.autoescape:
+        found = Markup(found)  # noqa: S704 - messages are ours; what stands in them is escaped
+    return found % variables if variables or "%" in message else found

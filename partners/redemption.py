@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from clinicportal import audit, sessions
 from clinicportal.models import TermsAcceptance, User
+from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from partners import addresses, entra, invitations, notices, policies, tasks
 from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, Reset, Step
@@ -130,7 +131,7 @@ def confirm(reset: Reset, *, by: User) -> None:
     """ "It is the same person": one of our staff has made sure, so the new link may go out."""
     policies.check_is_approver(by)
     policies.check_not_tied(by, reset.request)
-    policies.check_proved(by, "confirm")
+    check_proved(by, "confirm")
     AccessRequest.objects.select_for_update().get(pk=reset.request_id)
     job = ProvisioningJob.objects.select_for_update().get(request=reset.request_id)
     if reset.new_address:

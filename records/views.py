@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from clinicportal import audit
 from clinicportal.models import User
+from clinicportal.proofs import Unproved
 from clinicportal.viewing import viewing
 from records import filters, policies, reports, search
 from records.chart import access as access_pages
@@ -77,7 +78,12 @@ def printed(request: SignedIn, pk: UUID) -> HttpResponse:
 @require_POST
 def taken(request: SignedIn, pk: UUID) -> HttpResponse:
     """The summary as a FHIR document. Posted: taking something away is an act, and no link or prefetch may do it."""
-    answer = HttpResponse(summaries.take(pk, by=request.user), content_type="application/fhir+json; charset=utf-8")
+    try:
+        taken = summaries.take(pk, by=request.user)
+    except Unproved as unproved:
+        unproved.page = reverse("records:print", args=[pk])
+        raise
+    answer = HttpResponse(taken, content_type="application/fhir+json; charset=utf-8")
     answer.headers["Content-Disposition"] = 'attachment; filename="summary.json"'
     return answer
 

@@ -127,9 +127,6 @@ def decision(request: Request, pk: int) -> HttpResponse:
 
 def typed_before(request: Request, found: AccessRequest) -> dict[str, Any]:
     """The form as it was when the approver went to confirm and could not, with the reason on top."""
-    for act in ("confirm", "let_in"):
-        if (other := stepup.kept(request, act)) and other[0]["pk"] == found.pk:
-            messages.warning(request, other[1])
     back = stepup.kept(request, "approve")
     if back is None or back[0]["pk"] != found.pk or found.status != Status.IN_REVIEW:
         return {}
@@ -246,7 +243,8 @@ def approve_now(request: Request, intention: stepup.Intention) -> HttpResponse:
 
 
 stepup.register(
-    "approve", stepup.Act(approve_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]))
+    "approve",
+    stepup.Act(approve_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]), typed=True),
 )
 
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import Session, User
+from clinicportal.proofs import Unproved
 from clinicportal.rules import Denied
 from partners import directory as follower
 from partners import entra, incidents, invitations, notices, provisioning
 from partners.models import DirectoryWatch, Guest, Incident, Invitation, Notice, ProvisioningJob
-from partners.policies import Unproved
 from records.models import Suspension
 from tests import factories as make
 from tests.factories import client_for

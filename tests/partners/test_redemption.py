@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import Session, Terms, TermsAcceptance, User
+from clinicportal.proofs import Unproved
 from clinicportal.rules import Denied
 from clinicportal.viewing import viewing
 from partners import entra, grants, invitations, provisioning, redemption, signin
 from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, Reset, Step
-from partners.policies import Unproved
 from partners.signin import Identity, TurnedAway, admit
 from records.models import Patient, Suspension
 from tests import factories as make

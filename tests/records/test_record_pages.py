@@ -9,8 +9,13 @@ from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from clinicportal.models import AuditEvent, StaffRole
+from clinicportal.proofs import Unproved
+from clinicportal.viewing import viewing
+from records import policies
+from records.chart import summary
 from records.models import Agreement, Look, RecordReport, Resource, ResourceVersion, SavedFilter, Section
 from tests import factories as make
 from tests.records.test_chart import coded, counted, everything, observation, seat, text_of
@@ -166,7 +171,22 @@ def may_export(agreement):
     Agreement.objects.using(WORKER).filter(pk=agreement.pk).update(may_export=True)
 
 
-def test_the_summary_is_taken_as_a_fhir_document_with_only_what_may_be_seen(seat, guest, patient, may_export):
+@pytest.fixture
+def proved(guest, everything) -> Client:
+    """The guest's browser, in which they have just confirmed that it is them."""
+    guest.proofs = {"c2": timezone.now()}
+    return make.client_for(guest)
+
+
+def test_without_a_fresh_proof_nothing_is_taken(guest, patient, grant, may_export):
+    with viewing(guest), pytest.raises(Unproved):
+        policies.check_can_take_away(guest)
+    with pytest.raises(Unproved):
+        summary.take(patient.pk, by=guest)
+    assert not events("record-taken")
+
+
+def test_the_summary_is_taken_as_a_fhir_document_with_only_what_may_be_seen(proved, guest, patient, may_export):
     make.make_resource(patient, Section.DEMOGRAPHICS, "Patient", body={"id": "p1", "name": [{"family": "T"}]})
     shown = make.make_resource(
         patient,
@@ -179,7 +199,7 @@ def test_the_summary_is_taken_as_a_fhir_document_with_only_what_may_be_seen(seat
     make.make_resource(patient, body={"code": coded("Secret")}, classes=["hiv"])
     weight = observation(patient, "Weight", 6)
     Resource.objects.using(WORKER).filter(pk=weight.pk).update(raw=weight.raw.replace('"value": 6', '"value": 6.00'))
-    answer = seat.post(f"/patients/{patient.pk}/take/")
+    answer = proved.post(f"/patients/{patient.pk}/take/")
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("application/fhir+json")
     text = answer.content.decode()
@@ -205,9 +225,9 @@ def held_composition(bundle):
     return bundle["entry"][0]["resource"]
 
 
-def test_the_document_is_the_same_whether_something_is_withheld_or_not(seat, patient, may_export):
+def test_the_document_is_the_same_whether_something_is_withheld_or_not(proved, patient, may_export):
     def bare() -> str:
-        text = seat.post(f"/patients/{patient.pk}/take/").content.decode()
+        text = proved.post(f"/patients/{patient.pk}/take/").content.decode()
         bundle = json.loads(text)
         return json.dumps([entry["resource"].get("section", entry["resource"]) for entry in bundle["entry"][2:]])
 

@@ -1,59 +1,256 @@
-"""A chart's summary, against an empty page for somebody signed in, under the same server."""
+"""The chart and My patients: at a hundredth of the data and at all of it, for three guests, against the bare thing.
+
+    BENCH_PATIENTS=1000,100000 python -m bench chart
+
+A set of 100,000 patients has 5 million resources; each is built once and kept in `.bench/` (bench/many.py).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
+import multiprocessing
+import os
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from bench.place import ROOT, SYNTHEA, Place, free_ports, place
+from bench.place import ROOT, environment_for, free_ports
 
-ROUNDS = 300
-WARM_UP = 40
-PREPARE = "import django; django.setup(); from bench.people import prepare_reading; prepare_reading()"
+SIZES = "1000,10000"
+ROUNDS, WARM_UP, CLIENTS, SECONDS = 60, 10, 8, 8
+NAMES = {
+    "summary": "chart summary",
+    "results": "results",
+    "list": "my patients",
+    "search": "search",
+    "empty": "empty page",
+}
 
 
 def run() -> None:
-    settings = {"FHIR_DATA": str(SYNTHEA)} if SYNTHEA.is_dir() else {}
-    with place(**settings) as here:
-        facts = json.loads(here.python("-c", PREPARE).splitlines()[-1])
-        print(f"{len(facts['patients'])} patients in the caseload, {'Synthea' if settings else 'made-up'} records")
-        for page, (status, number) in facts["queries"].items():
-            print(f"  {page:<15} {number:2} SQL statements{'' if status == 200 else f' (answered {status})'}")
-        with server(here) as port:
-            chart, empty = alternate(port, facts["session"], facts["patients"])
-    ratio = statistics.median(chart) / statistics.median(empty)
-    print(f"chart summary   {figures(chart)}")
-    print(f"empty page      {figures(empty)}   (session and person loaded, nothing else)")
-    print(f"ratio           {ratio:.1f}")
+    found = {}
+    for size in [int(size) for size in os.environ.get("BENCH_PATIENTS", SIZES).split(",")]:
+        measured = subprocess.run(
+            [sys.executable, "-m", "bench.chart", str(size)], cwd=ROOT, env=environment_of(size),
+            stdout=subprocess.PIPE, check=True, text=True,
+        )  # fmt: skip
+        found[size] = json.loads(measured.stdout.splitlines()[-1])
+        report(size, found[size])
+    small, large = min(found), max(found)
+    if small != large:
+        print(f"{large:,} patients against {small:,} (aim 1.2)")
+        for name in found[small]["medians"]:
+            ratio = found[large]["medians"][name] / found[small]["medians"][name]
+            print(f"  {name:<32} {ratio:5.2f}")
+
+
+def environment_of(size: int) -> dict[str, str]:
+    kept = ROOT / ".bench"
+    data = kept / f"{size}-{schema()}"
+    for old in kept.glob(f"{size}-*"):
+        if old != data:
+            shutil.rmtree(old, ignore_errors=True)
+    data.mkdir(parents=True, exist_ok=True)
+    for folder in (data.parent, data):
+        folder.chmod(0o755)
+    return environment_for(data, free_ports(4))
+
+
+def schema() -> str:
+    """What stands for all migrations and for how the set is made: when it changes, the set is built again."""
+    digest = hashlib.sha256()
+    for path in [*sorted(ROOT.glob("*/migrations/*.py")), ROOT / "bench" / "many.py"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def report(size: int, found: dict[str, Any]) -> None:
+    print(f"{size:,} patients with records, {found['resources']:,} resources")
+    for page, (status, number) in found["queries"].items():
+        print(f"  {page:<15} {number:2} SQL statements{'' if status == 200 else f' (answered {status})'}")
+    print(f"  baseline: {found['baseline'][0]}")
+    print(f"  {'baseline, no wall':<32} median {found['baseline'][1]:6.1f} ms")
+    for name, (median, p95) in found["times"].items():
+        print(f"  {name:<32} median {median:6.1f} ms   p95 {p95:6.1f} ms")
+    print(
+        f"  {'CPU of web and PostgreSQL':<32} {found['cpu']:6.1f} ms for a summary, 8 clients; load {found['load']:.1f}"
+    )
+    print(f"  {'10,000 against 100 observations':<32} {found['long']:5.2f} (aim 1.3)")
+    print(f"  {'summary against empty page':<32} {found['over_empty']:5.1f}")
+
+
+# ------------------------------------------------------------------------------------- in a process of its own
+
+
+def measure(size: int) -> None:
+    """Print what was found as one line of JSON. Runs with the environment of the set."""
+    from clinicportal import embedded
+
+    embedded.ensure()
+    set_up(size)
+    facts = json.loads(python("-c", "from bench.people import prepare_reading; prepare_reading()").splitlines()[-1])
+    with server() as (port, process):
+        times, medians = all_times(port, facts)
+        many = facts["guests"]["many"]
+        charts = [f"/patients/{patient}/" for patient in many["patients"]]
+        before = cpu_of(process)
+        at_8 = at_once(port, many["session"], charts)
+        cpu = (cpu_of(process) - before) * 1000 / max(1, len(at_8))
+    times[f"summary, {CLIENTS} clients"] = at_8
+    times_of = {name: figures(values) for name, values in times.items()}
+    print(
+        json.dumps(
+            {
+                **{name: facts[name] for name in ("resources", "queries", "baseline")},
+                "times": times_of,
+                "medians": medians,
+                "cpu": cpu,
+                "load": os.getloadavg()[0],
+                "long": medians["summary, 10,000 observations"] / medians["summary, 100 observations"],
+                "over_empty": medians["summary, guest with many"] / medians["empty page"],
+            }
+        )
+    )
+
+
+def all_times(port: int, facts: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    guests = facts["guests"]
+    many = guests["many"]
+    asked: dict[str, tuple[str, list[str], bytes]] = {"empty page": (many["session"], ["/bench/empty/"], b"")}
+    for name, guest in guests.items():
+        charts = [f"/patients/{patient}/" for patient in guest["patients"]]
+        asked[f"summary, guest with {name}"] = guest["session"], charts, b""
+        asked[f"my patients, guest with {name}"] = guest["session"], ["/patients/"], b""
+        asked[f"search, guest with {name}"] = guest["session"], ["/patients/"], guest["search"].encode()
+    asked["results, guest with many"] = many["session"], [f"/patients/{p}/results/" for p in many["patients"]], b""
+    for number, patient in facts["long"].items():
+        asked[f"summary, {int(number):,} observations"] = many["session"], [f"/patients/{patient}/"], b""
+        asked[f"results, {int(number):,} observations"] = many["session"], [f"/patients/{patient}/results/"], b""
+    # In turns, so that what else the machine does falls on all alike.
+    times: dict[str, list[float]] = {name: [] for name in asked}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    for number in range(ROUNDS + WARM_UP):
+        for name, (session, paths, body) in asked.items():
+            took = ask(connection, paths[number % len(paths)], session, body)
+            if number >= WARM_UP:
+                times[name].append(took)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    return times, medians
+
+
+def ask(connection: http.client.HTTPConnection, path: str, session: str, body: bytes = b"") -> float:
+    """Milliseconds until the whole answer is there."""
+    headers = {"Cookie": f"session={session}; csrf={'c' * 32}", "Host": "portal.localhost"}
+    if body:
+        headers |= {"Content-Type": "application/x-www-form-urlencoded", "X-CSRFToken": "c" * 32}
+    start = time.perf_counter()
+    connection.request("POST" if body else "GET", path, body=body or None, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    took = (time.perf_counter() - start) * 1000
+    if answer.status != 200:
+        raise SystemExit(f"{path} answered {answer.status}")
+    return took
+
+
+def at_once(port: int, session: str, paths: list[str]) -> list[float]:
+    """Milliseconds of each answer to 8 clients that ask without a pause."""
+    with multiprocessing.get_context("fork").Pool(CLIENTS) as pool:
+        found = pool.starmap(
+            one_client, [(port, session, paths[number:] + paths[:number]) for number in range(CLIENTS)]
+        )
+    return [took for times in found for took in times]
+
+
+def one_client(port: int, session: str, paths: list[str]) -> list[float]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    times: list[float] = []
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        times.append(ask(connection, paths[len(times) % len(paths)], session))
+    return times
+
+
+def figures(times: list[float]) -> tuple[float, float]:
+    ordered = sorted(times)
+    return statistics.median(ordered), ordered[int(len(ordered) * 0.95)]
+
+
+def python(*arguments: str, process: str = "web") -> str:
+    if arguments[0] == "-c":
+        arguments = ("-c", f"import django; django.setup(); {arguments[1]}")
+    environment = {**os.environ, "CLINICPORTAL_PROCESS": process}
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)[:200]} failed")
+    return done.stdout
+
+
+def set_up(size: int) -> None:
+    """Build the set, unless it is here. A half-built one is refused: it would be measured for a whole one."""
+    done = Path(os.environ["CLINICPORTAL_DATA_DIR"]) / "set-is-built"
+    python("manage.py", "migrate", "-v0", "--skip-checks", process="owner")
+    if done.exists():
+        return
+    print(f"building {size:,} patients", file=sys.stderr)
+    python("-c", f"from bench.many import build; build({size})", process="worker")
+    python("-c", "from bench.many import accept_terms; accept_terms()")
+    python("-c", "from django.db import connection; connection.cursor().execute('VACUUM ANALYZE')", process="owner")
+    done.touch()
+
+
+def cpu_of(server: int) -> float:
+    """Seconds of CPU that web and PostgreSQL have used, with their children; what else runs is left out."""
+    postmaster = Path(os.environ["CLINICPORTAL_DATA_DIR"]) / "postgres" / "postmaster.pid"
+    roots, parents, used = {server, int(postmaster.read_text().split()[0])}, {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, fields = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[pid], used[pid] = int(fields[1]), sum(map(int, fields[11:15]))
+    ours = {pid for pid in parents if any(one in roots for one in line_of(pid, parents))}
+    return sum(used[pid] for pid in ours) / os.sysconf("SC_CLK_TCK")
+
+
+def line_of(pid: int, parents: dict[int, int]) -> Iterator[int]:
+    while pid > 1:
+        yield pid
+        pid = parents.get(pid, 0)
 
 
 @contextmanager
-def server(here: Place) -> Iterator[int]:
+def server() -> Iterator[tuple[int, int]]:
     port = free_ports(1)
     process = subprocess.Popen(
         [
             sys.executable, "-m", "granian", "--interface", "wsgi", "bench.wsgi:application", "--host", "127.0.0.1",
-            "--port", str(port), "--workers", "1", "--blocking-threads", "2", "--no-ws", "--no-access-log",
+            "--port", str(port), "--workers", "2", "--blocking-threads", "2", "--no-ws", "--no-access-log",
         ],
-        cwd=ROOT, env={**here.environment, "CLINICPORTAL_PROCESS": "web"}, stdout=subprocess.DEVNULL,
+        cwd=ROOT, env={**os.environ, "CLINICPORTAL_PROCESS": "web"}, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         wait(port)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def wait(port: int) -> None:
-    for _ in range(100):
+    for _ in range(400):  # on a busy machine the imports take their time
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
             connection.request("GET", "/health/live")
@@ -64,25 +261,5 @@ def wait(port: int) -> None:
     raise SystemExit("the server did not start")
 
 
-def alternate(port: int, session: str, patients: list[str]) -> tuple[list[float], list[float]]:
-    """Milliseconds of each chart and of each empty page, asked for in turn by one client."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    chart: list[float] = []
-    empty: list[float] = []
-    for number in range(ROUNDS + WARM_UP):
-        paths = (f"/patients/{patients[number % len(patients)]}/", chart), ("/bench/empty/", empty)
-        for path, times in paths:
-            start = time.perf_counter()
-            connection.request("GET", path, headers={"Cookie": f"session={session}", "Host": "portal.localhost"})
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                raise SystemExit(f"{path} answered {answer.status}")
-            if number >= WARM_UP:
-                times.append((time.perf_counter() - start) * 1000)
-    return chart, empty
-
-
-def figures(times: list[float]) -> str:
-    ordered = sorted(times)
-    return f"median {statistics.median(ordered):6.1f} ms   p95 {ordered[int(len(ordered) * 0.95)]:6.1f} ms"
+if __name__ == "__main__":
+    measure(int(sys.argv[1]))

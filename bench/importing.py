@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import statistics
 import time
@@ -72,7 +73,8 @@ def run() -> None:
     print(f"whole command  {rate(rows, whole)}   (start of Python included)")
     print(f"import again   {rate(rows, [seconds for _, seconds in again])}   (nothing changed)")
     ratio = statistics.median(b / o for b, o in zip(bares, itself, strict=True))
-    print(f"ratio          {ratio:.2f} of the bare COPY (aim 0.20), import against it in the same round")
+    print(f"ratio          {ratio:.2f} of the bare COPY (aim 0.33), import against it in the same round")
+    print(f"load           {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores: above 2 the ratio tells little")
 
 
 TOOK = re.compile(r"in ([\d,.]+) s \(")

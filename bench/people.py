@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import statistics
+import time
 import uuid
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from clinicportal.models import StaffRole, Terms, TermsAcceptance, User
+from bench.many import LARGE, LONG_RECORDS
+from clinicportal import embedded
+from clinicportal.models import StaffRole, User
+from clinicportal.viewing import viewing
 from partners import access_requests, decisions
 from partners.models import PartnerOrganisation, Sponsor
 from records.models import Caseload, Grant, Patient, Section
@@ -49,42 +57,77 @@ def ask_and_approve(number: int) -> None:
     decisions.approve(request, by=approver())
 
 
-def reader() -> tuple[User, list[str]]:
-    """A guest who may read all sections of the largest caseload, and the ids of its patients."""
-    from clinicportal.viewing import viewing
-
-    caseload = max(Caseload.objects.all(), key=Caseload.size)
-    user = User.objects.create(display_name="Bench Reader", tenant_id=uuid.uuid4(), object_id=uuid.uuid4())
-    TermsAcceptance.objects.create(user=user, terms=Terms.in_force().get())
-    Grant.objects.create(
-        guest=user, organisation=caseload.organisation, caseload=caseload, sections=Section.values, given_by="bench",
-        starts_at=timezone.now() - timedelta(days=1), ends_at=timezone.now() + timedelta(days=9),
-    )  # fmt: skip
-    user.acting_for, user.mfa_proved = caseload.organisation_id, True
-    with viewing(user):
-        patients = [str(pk) for pk in Patient.objects.visible_to(user).values_list("pk", flat=True)]
-    return user, patients
-
-
 def statements(captured: CaptureQueriesContext) -> int:
     """How many SQL statements ran, without BEGIN and COMMIT."""
     return sum(query["sql"] not in ("BEGIN", "COMMIT") for query in captured.captured_queries)
 
 
+CHARTS = 200
+"""Patients of a guest whose charts are opened in turn."""
+PAGES = ("", "results", "medicines", "problems", "allergies", "immunisations", "encounters", "documents", "timeline")
+BARE = "SELECT raw FROM records_resource WHERE patient_id = %s"
+
+
 def prepare_reading() -> None:
-    """Print a session of `reader`, patients, and how many SQL statements each page takes."""
-    user, patients = reader()
-    client: Client = client_for(user)
-    queries = {}
-    for page in ("", "results", "medicines", "problems", "allergies", "immunisations", "encounters", "documents"):
-        path = f"/patients/{patients[0]}/{page}/" if page else f"/patients/{patients[0]}/"
+    """Print a session for each of the set's guests, patients, SQL statements of each page, and the bare reading."""
+    guests = {name: seat_of(f"Bench {name.title()} reader") for name in ("one", "many", "several")}
+    patients = guests["many"]["patients"]
+    facts = {"guests": guests, "queries": count_statements(guests["many"]), "long": long_patients()}
+    facts |= {"baseline": baseline(patients), "resources": resources()}
+    with transaction.atomic():
+        print(json.dumps(facts))
+
+
+def seat_of(name: str) -> dict[str, Any]:
+    user = User.objects.get(display_name=name)
+    user.acting_for, user.mfa_proved = Grant.objects.filter(guest=user).values_list("organisation")[0][0], True
+    session = next(iter(client_for(user).cookies.values())).value
+    with viewing(user):
+        held = Patient.objects.visible_to(user).filter(resources__section=Section.PROBLEMS).distinct().order_by("id")
+        patients = [str(pk) for pk in held.values_list("pk", flat=True)[:CHARTS]]
+        wanted = Patient.objects.visible_to(user).order_by("id")[0]
+    return {"session": session, "patients": patients, "search": f"find={wanted.given} {wanted.family[:3]}"}
+
+
+def count_statements(guest: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    client = Client(headers={"host": "portal.localhost"})
+    client.cookies[settings.SESSION_COOKIE_NAME] = guest["session"]
+    found = {}
+    for name, path in [
+        (page or "summary", f"/patients/{guest['patients'][0]}/{page and page + '/'}") for page in PAGES
+    ] + [("my patients", "/patients/")]:
         client.get(path)  # the first one loads templates
         with CaptureQueriesContext(connection) as captured:
-            answer = client.get(path, follow=False)
-        queries[page or "summary"] = (answer.status_code, statements(captured))
-    with CaptureQueriesContext(connection) as captured:
-        answer = client.get("/patients/")
-    queries["my patients"] = (answer.status_code, statements(captured))
-    session = next(iter(client.cookies.values())).value
-    with transaction.atomic():
-        print(json.dumps({"session": session, "patients": patients, "queries": queries}))
+            answer = client.get(path)
+        found[name] = answer.status_code, statements(captured)
+    return found
+
+
+def long_patients() -> dict[int, str]:
+    places = range(LARGE - 3, LARGE)
+    return {number: md5_uuid(f"patient{place}") for number, place in zip(LONG_RECORDS, places, strict=False)}
+
+
+def md5_uuid(text: str) -> str:
+    return str(uuid.UUID(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()))
+
+
+def owner() -> Any:
+    """A connection that the wall does not bind: the superuser of nothing, but the worker's policy lets all through."""
+    return psycopg.connect(embedded.services().database_worker_url)
+
+
+def baseline(patients: list[str]) -> tuple[str, float]:
+    with owner() as bare:
+        times = []
+        for patient in patients * 3:
+            start = time.perf_counter()
+            bare.execute(BARE, [patient]).fetchall()
+            times.append((time.perf_counter() - start) * 1000)
+    return BARE, statistics.median(times)
+
+
+def resources() -> int:
+    with owner() as bare:
+        [number] = bare.execute("SELECT reltuples::bigint FROM pg_class WHERE relname = 'records_resource'").fetchone()
+    return number

@@ -70,8 +70,8 @@ class Place:
         return f"http://127.0.0.1:{self.port + 1}"
 
     def cpu(self) -> Counter[str]:
-        """Seconds of processor time that each part has used, its children that ended included."""
-        processes: dict[int, tuple[int, float, str, str]] = {}
+        """Milliseconds of processor time that each part has used, its children that ended included."""
+        processes: dict[int, tuple[int, int, str, str]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 name, _, rest = stat.read_text().rpartition(")")
@@ -79,9 +79,9 @@ class Place:
                 command = stat.with_name("cmdline").read_text().replace("\0", " ")
                 processes[int(stat.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])), name, command)
         found: Counter[str] = Counter()
-        for pid, (_, ticks, name, command) in processes.items():
+        for pid, (_parent, ticks, name, command) in processes.items():
             if self.pid in ancestors(pid, processes):
-                found[part_of(name, command)] += ticks / os.sysconf("SC_CLK_TCK")  # type: ignore[assignment] # stubs count whole
+                found[part_of(name, command)] += ticks * 1000 // os.sysconf("SC_CLK_TCK")
         return found
 
     def services(self) -> dict[str, str]:
@@ -99,7 +99,20 @@ class Place:
         return done.stdout
 
 
-def ancestors(pid: int, processes: dict[int, tuple[int, float, str, str]]) -> set[int]:
+def environment_for(data: Path, port: int) -> dict[str, str]:
+    """The environment of a portal of one's own: nothing of ours that the caller's has."""
+    foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {
+        **inherited,
+        "DJANGO_SETTINGS_MODULE": "clinicportal.settings",
+        "CLINICPORTAL_DATA_DIR": str(data),
+        "PORT": str(port),
+        "TENANT_PORT": str(port + 1),
+    }
+
+
+def ancestors(pid: int, processes: dict[int, tuple[int, int, str, str]]) -> set[int]:
     found = set()
     while pid in processes and pid not in found:
         found.add(pid)
@@ -127,15 +140,7 @@ def place(folder: str = DISK, **settings: str) -> Iterator[Place]:
     data = Path(tempfile.mkdtemp(prefix="clinicportal-own-", dir=folder))
     data.chmod(0o755)
     port = free_ports(4)
-    foreign = ("ENTRA_", "DATABASE_", "CLINICPORTAL_", "REDIS_", "DJANGO_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environment |= {
-        "DJANGO_SETTINGS_MODULE": "clinicportal.settings",
-        "CLINICPORTAL_DATA_DIR": str(data),
-        "PORT": str(port),
-        "TENANT_PORT": str(port + 1),
-        **settings,
-    }
+    environment = {**environment_for(data, port), **settings}
     log = (data / "up.log").open("w+")
     process = subprocess.Popen(
         [sys.executable, "-m", "clinicportal.embedded", "up"],

@@ -67,9 +67,22 @@ class Type(models.TextChoices):
     PATIENTS_LISTED = "patients-listed"
     RECORD_OPENED = "record-opened"
     RECORD_REFUSED = "record-refused"
+    RECORD_PRINTED = "record-printed"
+    RECORD_TAKEN = "record-taken"
+    RECORD_REPORTED = "record-reported"
+    REPORT_CLOSED = "report-closed"
 
     AUDIT_READ = "audit-read"
     IMPORTED = "imported"
+    FEED_STOPPED = "feed-stopped"
+    FEED_RESUME_ASKED = "feed-resume-asked"
+    FEED_RESUMED = "feed-resumed"
+    FEED_UPLOADED = "feed-uploaded"
+    FEED_CHANGED = "feed-changed"
+    REJECTIONS_EXPORTED = "rejections-exported"
+    MOVE_CLOSED = "move-closed"
+    RELABELLED = "relabelled"
+    LABEL_REQUESTED = "label-requested"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clinicportal.settings")
 
 from celery import Celery
-from celery.signals import celeryd_init
+from celery.signals import celeryd_init, worker_init
 from django.conf import settings
 
 app = Celery("clinicportal")
@@ -30,6 +30,8 @@ app.conf.update(
     timezone="UTC",
     beat_schedule={
         "sweep": {"task": "partners.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
+        "feeds": {"task": "records.tasks.sweep", "schedule": 20.0, "options": {"expires": 20}},
+        "caseloads": {"task": "records.tasks.refresh_caseloads", "schedule": 3600.0, "options": {"expires": 3600}},
         # The row says when it is due (settings.DIRECTORY_SECONDS); this only asks.
         "follow-directory": {"task": "partners.tasks.follow_directory", "schedule": 10.0, "options": {"expires": 10}},
         "check-contexts": {"task": "partners.tasks.check_contexts", "schedule": 10.0, "options": {"expires": 10}},
@@ -45,3 +47,11 @@ def refuse_another_role(**_: object) -> None:
     """The worker's database role and the Graph credential belong to a process that says it is the worker."""
     if settings.PROCESS != "worker":
         raise SystemExit("Set CLINICPORTAL_PROCESS=worker for the Celery worker: it chooses the database role.")
+
+
+@worker_init.connect
+def load_before_forking(**_: object) -> None:
+    """What each process would otherwise load for its first mail (addresses, and with them all pages) is loaded once."""
+    from django.urls import reverse
+
+    reverse("home")

@@ -11,6 +11,7 @@ from django.utils import translation
 
 from clinicportal.dates import clinical_date, clinical_time, iso, plain_date
 from clinicportal.forms import problems, widget_context
+from clinicportal.texts import gettext, text
 
 
 def environment(**options: Any) -> jinja2.Environment:
@@ -24,13 +25,13 @@ def environment(**options: Any) -> jinja2.Environment:
     options.update(trim_blocks=True, lstrip_blocks=True)
     env = jinja2.Environment(**options)  # noqa: S701 (Django's backend passes autoescape=True)
     env.install_gettext_callables(  # type: ignore[attr-defined]
-        gettext=translation.gettext,
+        gettext=gettext,
         ngettext=translation.ngettext,
         pgettext=translation.pgettext,
         npgettext=translation.npgettext,
         newstyle=True,
     )
-    env.globals.update(static=static, url=url, problems=problems, widget_context=widget_context)
+    env.globals.update(_=text, static=static, url=url, problems=problems, widget_context=widget_context)
     env.filters.update(clinical_date=clinical_date, clinical_time=clinical_time, plain_date=plain_date, iso=iso)
     return env
 

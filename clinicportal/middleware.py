@@ -16,9 +16,11 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from clinicportal import audit
 from clinicportal.models import User
+from clinicportal.proofs import Unproved
 from clinicportal.viewing import NoViewer
 
 log = structlog.get_logger(__name__)
@@ -106,6 +108,8 @@ class Refusals:
         if isinstance(exception, Refused):
             audit.record_refusal(exception.entry)
             return render(request, "404.jinja", status=404)
+        if isinstance(exception, Unproved):
+            return import_string(settings.CONFIRM)(request, exception)
         if isinstance(exception, PermissionDenied):
             audit.record_refusal(
                 audit.Entry(audit.Type.REFUSED, by=request.user, object_id=request.path, reason=str(exception))

@@ -39,6 +39,7 @@ class Environment(BaseSettings):
     clinicportal_mode: Literal["development", "production"] = "development"
     clinicportal_process: Literal["web", "worker", "owner", "auditor"] = "web"
     clinicportal_data_dir: Path = BASE_DIR / ".data"
+    clinicportal_feeds_dir: str = ""
     clinicportal_base_url: str = ""
     clinicportal_secret_key: str = ""
     clinicportal_secret_key_fallbacks: str = ""
@@ -167,6 +168,8 @@ ALLOWED_HOSTS = [urlsplit(BASE_URL).hostname or ""]
 if not PRODUCTION:
     ALLOWED_HOSTS += ["127.0.0.1", "localhost", "portal.localhost"]
 DATA_DIR = env.clinicportal_data_dir.resolve()
+# Where feeds leave their files, a folder for each source: the worker reads and moves them, web adds uploads.
+FEEDS_DIR = Path(env.clinicportal_feeds_dir or DATA_DIR / "feeds")
 
 # ---------------------------------------------------------------- database
 
@@ -184,7 +187,14 @@ def database(url: str, **options: Any) -> dict[str, Any]:
         "PORT": str(query.pop("port", parts.port or "")),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 3, "application_name": f"clinicportal {PROCESS}", **query, **options},
+        # Statements are kept prepared only where the code asks for it (records/compiled.py).
+        "OPTIONS": {
+            "connect_timeout": 3,
+            "prepare_threshold": 5,
+            "application_name": f"clinicportal {PROCESS}",
+            **query,
+            **options,
+        },
     }
 
 
@@ -261,6 +271,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "clinicportal.middleware.Refusals",
+    "records.middleware.SamePatient",
 ]
 
 ROOT_URLCONF = "clinicportal.urls"
@@ -284,6 +295,7 @@ TEMPLATES = [
 FORM_RENDERER = "clinicportal.jinja.NHSRenderer"
 
 LANGUAGE_CODE = "en-gb"
+LANGUAGES = [("en-gb", "English")]  # the one that there is: Django's own texts come in it too
 TIME_ZONE = env.clinicportal_time_zone
 USE_TZ = True
 USE_I18N = True
@@ -335,7 +347,8 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
-DATA_UPLOAD_MAX_NUMBER_FILES = 0
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
+FILE_UPLOAD_HANDLERS = ["clinicportal.uploads.WhereAsked"]  # no file anywhere but where a view asks for it
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -416,7 +429,8 @@ ENTRA_INVITATIONS_PER_DAY = env.entra_invitations_per_day
 # Authentication contexts (Conditional Access): which strength each kind of act needs. A policy has to be bound to each.
 ENTRA_CONTEXT_SIGN_IN = env.entra_context_sign_in
 ENTRA_CONTEXT_STEP_UP = env.entra_context_step_up
-STEP_UP = {"approve": ENTRA_CONTEXT_STEP_UP, "confirm": ENTRA_CONTEXT_STEP_UP}  # act -> context
+STEP_UP = dict.fromkeys(("approve", "confirm", "let_in", "export"), ENTRA_CONTEXT_STEP_UP)  # act -> context
+CONFIRM = "partners.stepup.confirm"  # where the middleware sends somebody whose proof is missing
 STEP_UP_HOLDS_SECONDS = 15 * 60  # how long one confirmation serves further acts
 STEP_UP_FRESH_SECONDS = 5 * 60  # how old the sign-in behind it may be, and how long somebody may take over it
 

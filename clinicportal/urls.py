@@ -2,6 +2,7 @@ from django.urls import include, path
 
 from clinicportal import privacy, views
 from partners import account, signin_help, signin_views
+from records import views as record_views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -17,7 +18,10 @@ urlpatterns = [
     path("privacy-notice/", views.notice, {"name": "privacy"}, name="privacy-notice"),
     path("accessibility/", views.notice, {"name": "accessibility"}, name="accessibility"),
     path("privacy/", privacy.trail, name="privacy"),
+    path("reports/", record_views.report_queue, name="reports"),
+    path("reports/<uuid:pk>/", record_views.close_report, name="report"),
     path("patients/", include("records.urls")),
+    path("feeds/", include("records.feed_urls")),
     path("account/", account.account, name="account"),
     path("account/organisation/", account.choose_organisation, name="choose-organisation"),
     path("account/address/", account.new_address, name="new-address"),

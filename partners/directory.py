@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 
 from clinicportal import audit, sessions
 from clinicportal.models import User
+from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from partners import entra, failures, incidents, notices, policies, redemption
 from partners.models import AccessRequest, DirectoryWatch, Guest, Incident, Invitation, ProvisioningJob, Sponsor
@@ -274,6 +275,7 @@ def _tell_sponsors(guest: Guest, code: str) -> None:
 def resume(guest: Guest, *, by: User) -> None:
     """ "It was a mistake, let them go on": only once the directory shows the account again, and switched on."""
     check_can_resume(guest, by=by)
+    check_proved(by, "let_in")
     _drift(guest).update(lifted_at=Now())
     audit.record(audit.Type.ACCESS_RESUMED, guest, by=by)
 

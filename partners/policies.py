@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from clinicportal.models import StaffRole, User
+from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from partners import addresses
 from partners.models import AccessRequest, Guest, PartnerOrganisation, Sponsor
@@ -73,17 +72,6 @@ def check_can_approve(user: User, request: AccessRequest) -> None:
     """To approve takes more than to decide: whoever sits at an open session has to be the approver."""
     check_can_decide(user, request)
     check_proved(user, "approve")
-
-
-class Unproved(Denied):
-    """The person has to confirm first that it is them (partners/stepup.py)."""
-
-
-def check_proved(user: User, act: str) -> None:
-    """Whether the person met the act's authentication context afresh, a short while ago, in this session."""
-    at = user.proofs.get(settings.STEP_UP[act])
-    if at is None or timezone.now() - at > timedelta(seconds=settings.STEP_UP_HOLDS_SECONDS):
-        raise Unproved(_("Confirm first that it is you."))
 
 
 def check_not_tied(user: User, request: AccessRequest) -> None:

@@ -4,7 +4,7 @@ A step is written down as `started` and committed before the call; while Graph a
 transaction; what came of it, the event and the lease of the next step are one commit. Whoever finds `started` or
 `unanswered` looks first what became of it.
 
-Four calls make a guest: who has the address, the invitation, the group, and reading both back (decision 0017).
+Four calls make a guest: who has the address, the invitation, the group, and reading both back (decision 19).
 """
 
 from __future__ import annotations
@@ -115,19 +115,20 @@ def _do(step: Step, graph: entra.Graph) -> Step | None:
 def _finish(step: Step, outcome: Outcome) -> Step | None:
     """Row, event and next step in one commit; nothing at all when the lease or the job is no longer ours."""
     with transaction.atomic(durable=True):
-        job = _lock(step.job)
-        if job.status != ProvisioningJob.Status.RUNNING or not step.release(
-            state=Step.State.DONE, finished_at=Now(), last_code=""
-        ):
+        job = queue.hold(step.job)
+        ours, more = queue.finish(step) if job.status == ProvisioningJob.Status.RUNNING else (False, False)
+        if not ours:
             log.info("step overtaken", job=str(job.pk), kind=step.kind)
             return None
-        wait = outcome() or 0.0
-        following = Step.objects.filter(job=job, state=Step.State.LATER).order_by("position")[:1]
-        due_at = Now() + dt.timedelta(seconds=wait)
-        if not Step.objects.filter(pk__in=following.values("pk")).update(state=Step.State.WAITING, due_at=due_at):
+        wait = outcome()
+        if not more:
             _complete(job)
             return None
-        return queue.take(job) if not wait else None
+        if wait:
+            due_at = Now() + dt.timedelta(seconds=wait)
+            Step.objects.filter(job=job, state=Step.State.WAITING).update(due_at=due_at)
+            return None
+        return queue.take(job)
 
 
 def _complete(job: ProvisioningJob) -> None:
@@ -174,7 +175,7 @@ def pause(attempts: int, code: str) -> float:
 def _park(step: Step, *, because: str) -> None:
     """Somebody's turn, with a sentence (partners/failures)."""
     with transaction.atomic(durable=True):
-        job = _lock(step.job)
+        job = queue.hold(step.job)
         if not step.release(state=Step.State.PARKED, last_code=because):
             return
         if job.status == ProvisioningJob.Status.RUNNING:
@@ -182,14 +183,6 @@ def _park(step: Step, *, because: str) -> None:
         _record(audit.Type.PROVISIONING_PARKED, job, reason=because, detail={"step": step.kind})
         if not failures.parked(because).known:
             incidents.report("job_unknown", detail=f"{step.kind} {because}")
-
-
-def _lock(job: ProvisioningJob) -> ProvisioningJob:
-    """The job as it is now, held until the commit. The request first, as every verb does: no deadlock."""
-    requests, jobs = AccessRequest.objects.filter(pk=job.request_id), ProvisioningJob.objects.filter(pk=job.pk)
-    job.request.status = requests.select_for_update().values_list("status", flat=True).get()
-    job.status = jobs.select_for_update().values_list("status", flat=True).get()
-    return job
 
 
 def _record(type: audit.Type, job: ProvisioningJob, **facts) -> None:

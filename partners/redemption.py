@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from clinicportal import audit, sessions
 from clinicportal.models import TermsAcceptance, User
+from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from partners import addresses, entra, invitations, notices, policies, tasks
 from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, Reset, Step
@@ -58,7 +59,7 @@ def start_anew(invitation: Invitation, *, by: User | None, because: str, address
     check_can_start_anew(guest, invitation, job, is_staff=is_staff)
     if address:
         check_address(guest, address)
-    confirmed = is_staff or guest.admitted_at is None
+    confirmed = guest.admitted_at is None
     reset = Reset.objects.create(
         guest=guest,
         request=request,
@@ -66,7 +67,7 @@ def start_anew(invitation: Invitation, *, by: User | None, because: str, address
         new_address=address,
         status=Status.RUNNING if confirmed else Status.AWAITS_STAFF,
         asked_by=by,
-        decided_by=by if is_staff else None,
+        decided_by=by if is_staff and confirmed else None,
     )
     hold(guest)
     invitation.move_to(Invitation.Status.HELD, redeem_url=None, generation=F("generation") + 1, opened_at=None)
@@ -130,7 +131,7 @@ def confirm(reset: Reset, *, by: User) -> None:
     """ "It is the same person": one of our staff has made sure, so the new link may go out."""
     policies.check_is_approver(by)
     policies.check_not_tied(by, reset.request)
-    policies.check_proved(by, "confirm")
+    check_proved(by, "confirm")
     AccessRequest.objects.select_for_update().get(pk=reset.request_id)
     job = ProvisioningJob.objects.select_for_update().get(request=reset.request_id)
     if reset.new_address:

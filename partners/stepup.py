@@ -6,7 +6,7 @@ asks for the act's authentication context, and on return the act is done once, w
 
 The way back is a sign-in of its own (state, nonce and PKCE belong to this attempt) and never changes who is signed in:
 a token of somebody else is a refusal, and so is an old sign-in or a missing context (security.md §3, step-up). The verb
-behind the act demands the proof as well (policies.check_proved), whoever calls it.
+behind the act demands the proof as well (clinicportal/proofs.py), whoever calls it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import structlog
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.utils import generate_code_challenge
 from django.conf import settings
+from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -30,10 +31,11 @@ from requests import RequestException
 
 from clinicportal import audit
 from clinicportal.middleware import PROOFS
+from clinicportal.proofs import Unproved, check_proved
 from clinicportal.requests import Request
 from clinicportal.rules import Denied
 from clinicportal.sessions import SID
-from partners import assurance, failures, idtoken, policies, signin
+from partners import assurance, failures, idtoken, signin
 from partners.leaving import leave_for
 from partners.provider import EntraAdapter, asking_for
 
@@ -52,6 +54,8 @@ class Act:
 
     do: Callable[[Request, Intention], HttpResponse]
     page: Callable[[Intention], str]
+    typed: bool = False
+    """Whether the page shows what was typed again, with the reason, when nothing was done (`kept`)."""
 
 
 class Failed(Exception):
@@ -69,8 +73,8 @@ def register(name: str, act: Act) -> None:
 def go(request: Request, name: str, intention: Intention) -> HttpResponse:
     """Do the act if its proof holds, else send the person to confirm that it is them."""
     try:
-        policies.check_proved(request.user, name)
-    except policies.Unproved:
+        check_proved(request.user, name)
+    except Unproved:
         return _ask(request, name, intention)
     return _acts[name].do(request, intention)
 
@@ -219,8 +223,29 @@ def _refuse(request: Request, attempt: dict[str, Any], code: str) -> HttpRespons
 
 
 def _show(request: Request, attempt: dict[str, Any], why: str) -> HttpResponse:
-    request.session[KEPT] = {"act": attempt["act"], "intention": attempt["intention"], "sentence": why}
-    return redirect(_acts[attempt["act"]].page(attempt["intention"]))
+    act = _acts[attempt["act"]]
+    if act.typed:
+        request.session[KEPT] = {"act": attempt["act"], "intention": attempt["intention"], "sentence": why}
+    else:
+        messages.warning(request, why)
+    return redirect(act.page(attempt["intention"]))
+
+
+# ---------------------------------------------------------------- acts of other apps
+
+
+def confirm(request: Request, unproved: Unproved) -> HttpResponse:
+    """For the middleware: a view of an app that knows nothing of sign-in met a missing proof (settings.CONFIRM)."""
+    return _ask(request, unproved.act, {"page": unproved.page})
+
+
+def _confirmed(request: Request, intention: Intention) -> HttpResponse:
+    """What leaves as a file cannot be the answer to a way back from another site: the person presses once more."""
+    messages.success(request, _("You have confirmed that it is you. Press the button once more."))
+    return redirect(intention["page"])
+
+
+register("export", Act(_confirmed, lambda intention: intention["page"]))
 
 
 def sentence(code: str) -> str:

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import uuid
 
-import structlog
-from celery import Task, shared_task
-from kombu.pools import producers
+from celery import shared_task
 
-from clinicportal.celery import app
-from partners import access_requests, assurance, directory, entra, incidents, invitations, notices, provisioning
+from clinicportal.doorbell import ring
+from partners import access_requests, assurance, directory, entra, incidents, invitations, notices, provisioning, queue
 from partners.models import Step
-
-log = structlog.get_logger(__name__)
 
 SWEEP_AT_ONCE = 32
 """Enough to wake every process of a worker; each goes on with whatever is due."""
-EXPIRES_SECONDS = 30
-"""A nudge older than this was overtaken by several sweeps."""
 NUDGE_WITHIN_SECONDS = 60
 """Waits up to this long are rung for; for longer ones the sweep comes round in time."""
-# Two attempts (the first may find a connection that a restarted broker has closed), without kombu's pauses: somebody
-# waits for a page.
-ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-IMPATIENT = {**ONCE_MORE, "socket_connect_timeout": 1, "socket_timeout": 1}
 
 
 @shared_task(acks_late=True, ignore_result=True)
@@ -37,10 +27,11 @@ def run_job(job_id: str) -> None:
 @shared_task(ignore_result=True)
 def sweep() -> None:
     """Nudge whatever is due, since any nudge may have been lost; and let time do its part."""
-    due = Step.objects.due().order_by("due_at").values_list("job", flat=True)[:SWEEP_AT_ONCE]
-    for job_id in due:
-        if not nudge(job_id):
-            break
+    wait = queue.seconds_to_next()
+    if wait is not None and wait <= provisioning.IN_PLACE_SECONDS:  # not when all of it stands behind a shut gate
+        for job_id in Step.objects.due().order_by("due_at").values_list("job", flat=True)[:SWEEP_AT_ONCE]:
+            if not nudge(job_id):
+                break
     access_requests.close_overdue()
     invitations.expire_overdue()
     invitations.tell_of_silence()
@@ -69,20 +60,3 @@ def check_contexts_now() -> None:
 def nudge(job_id: uuid.UUID, *, after: float = 0.0) -> bool:
     """Ring for a job. With the broker away the work waits in its row, and the sweep finds it."""
     return ring(run_job, str(job_id), after=after)
-
-
-def ring(task: Task, *arguments: str, after: float = 0.0) -> bool:
-    """Ask a worker for a task, once. Never raises; False: the broker is away."""
-    try:
-        with producers[app.connection_for_write(transport_options=IMPATIENT)].acquire(block=True) as producer:
-            task.apply_async(
-                arguments,
-                producer=producer,
-                countdown=after,
-                expires=after + EXPIRES_SECONDS,
-                retry_policy=ONCE_MORE,
-            )
-    except Exception as problem:  # kombu, redis and sockets each have their own
-        log.warning("no nudge", task=task.name, about=arguments, problem=type(problem).__name__)
-        return False
-    return True

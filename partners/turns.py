@@ -6,6 +6,7 @@ import datetime as dt
 from collections import deque
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -37,23 +38,23 @@ def words_for(step: Step, address: str) -> str:
     if turn is None:
         return ""
     own = _("This one's turn is %(when)s.") % {"when": about(turn)}
-    return f"{_budget()} {_wait_words(_waiting().count())} {own}"
+    return f"{_budget()} {_wait_words(waiting())} {own}"
 
 
-def notices() -> list[str]:
-    """For our staff, above the queue: what holds it up, one sentence for each cause."""
+def notices() -> list[tuple[str, str]]:
+    """For our staff, above the queue: what holds it up, as (kind of notice, text), one for each cause."""
     found = []
     for gate in Gate.objects.shut().order_by("shut_at"):
         name = gate.name.removeprefix("domain:")
         facts = {"domain": name, "why": failures.waiting(gate.code) or gate.code}
         of_all, of_a_domain = _("Work in the directory waits. %(why)s."), _("Invitations to %(domain)s wait. %(why)s.")
-        found.append((of_all if name == gate.name else of_a_domain) % facts)
+        found.append(("warning", (of_all if name == gate.name else of_a_domain) % facts))
     if limits.day() is not None:
-        waiting = _waiting().count()
-        turn = expected(waiting - 1) if waiting else None
+        number = waiting()
+        turn = expected(number - 1) if number else None
         if turn is not None:
             last = _("The last one's turn is %(when)s.") % {"when": about(turn)}
-            found.append(f"{_budget()} {_used()} {_wait_words(waiting)} {last}")
+            found.append(("info", f"{_budget()} {_used()} {_wait_words(number)} {last}"))
     return found
 
 
@@ -88,7 +89,18 @@ def _leaving(lane: Lane) -> list[tuple[float, int]]:
     return [((n + kept) * lane.slice_seconds, lane.used[n % kept]) for n in slices if lane.used[n % kept]]
 
 
-def _waiting():
+def waiting() -> int:
+    """How many people are waiting to be invited."""
+    return _waiting().count()
+
+
+def invited_lately() -> int:
+    """How many were invited in the last 24 hours."""
+    since = timezone.now() - dt.timedelta(days=1)
+    return Step.objects.filter(kind=Step.Kind.INVITE, state=Step.State.DONE, finished_at__gt=since).count()
+
+
+def _waiting() -> QuerySet[Step]:
     running = ProvisioningJob.Status.RUNNING
     return Step.objects.filter(kind=Step.Kind.INVITE, state=Step.State.WAITING, job__status=running)
 
@@ -103,9 +115,8 @@ def _budget() -> str:
 
 
 def _used() -> str:
-    since = timezone.now() - dt.timedelta(days=1)
-    number = Step.objects.filter(kind=Step.Kind.INVITE, state=Step.State.DONE, finished_at__gt=since).count()
-    return _("In the last 24 hours: %(number)s.") % {"number": f"{number:,}"}
+    number = invited_lately()
+    return _("Invited in the last 24 hours: %(number)s.") % {"number": f"{number:,}"}
 
 
 def _wait_words(number: int) -> str:

@@ -5,18 +5,22 @@ Each runs inside `with viewing(user)`; what it returns is plain and can be drawn
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import CharField, DateTimeField, Q, Value
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import User
-from records.models import Grant, Membership, Patient, Section
+from records.compiled import Allowed, IsAnyOf, Reading
+from records.models import Facility, Grant, Membership, Patient, Section, Source
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,22 @@ def open_record(patient_id: UUID, section: Section | str, *, by: User) -> Opened
     Raises Refused, answered as 404 both for no such patient and for one whom `by` may not see, so that
     the answer never reveals who is a patient here; the refusal is recorded after the rollback.
     """
-    patient = Patient.objects.visible_to(by).select_related("source__facility").filter(pk=patient_id).first()
+    patient = visible_patient(patient_id, by=by)
     if patient is None:
         raise Refused(
             audit.Entry(audit.Type.RECORD_REFUSED, by=by, section=str(section), subjects=(audit.Subject(patient_id),))
         )
     bases = bases_of(patient.pk, by=by)
     opened = Opened(patient, bases, frozenset().union(*(basis.sections for basis in bases)))
-    subject = audit.Subject(patient.pk, bases[0].grant_id, bases[0].label) if bases else audit.Subject(patient.pk)
-    audit.record(audit.Type.RECORD_OPENED, by=by, section=section, basis=subject.basis, subjects=[subject])
+    write_down(audit.Type.RECORD_OPENED, opened, section, by=by)
     return opened
+
+
+def write_down(type: audit.Type, opened: Opened, section: str, *, by: User, **facts: Any) -> UUID:
+    """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting."""
+    patient, basis = opened.patient.pk, opened.bases[0] if opened.bases else None
+    subject = audit.Subject(patient, basis.grant_id, basis.label) if basis else audit.Subject(patient)
+    return audit.record(type, by=by, section=section, basis=subject.basis, subjects=[subject], **facts)
 
 
 def list_patients(patients: Iterable[Patient], *, by: User, searched: bool = False) -> None:
@@ -78,40 +88,93 @@ def bases_of(patient_id: UUID, *, by: User) -> tuple[Basis, ...]:
 
 
 def bases_of_all(patient_ids: Sequence[UUID], *, by: User) -> dict[UUID, tuple[Basis, ...]]:
-    """`bases_of` for each of several patients, in two queries."""
-    members = Membership.objects.in_force().filter(patient__in=patient_ids)
-    grants = list(
-        Grant.objects.in_force_for(by)
-        .filter(Q(patient__in=patient_ids) | Exists(members.filter(caseload=OuterRef("caseload"))))
-        .select_related("caseload__facility")
-        .annotate_agreement()
-    )
-    # Of several memberships in one caseload the one that lasts longest is told: it stands last.
-    by_caseload: dict[tuple[UUID, UUID | None], tuple[str, datetime | None]] = {
-        (patient, caseload): (str(Membership.Basis(basis).label), ends_at)
-        for patient, caseload, basis, ends_at in members.order_by(F("ends_at").asc(nulls_last=True)).values_list(
-            "patient", "caseload", "basis", "ends_at"
-        )
+    """`bases_of` for each of several patients, in one query."""
+    found: dict[UUID, dict[tuple[UUID, datetime], Basis]] = {patient: {} for patient in patient_ids}
+    for row in map(Held._make, BASES(by, patients=list(patient_ids))):
+        basis = _basis(row)
+        # Of several memberships in one caseload the one that lasts longest is told.
+        by_grant = found[row.patient or row.member]
+        if (key := (row.grant, row.agreement_ends_at)) not in by_grant or by_grant[key].ends_at < basis.ends_at:
+            by_grant[key] = basis
+    return {
+        patient: tuple(sorted(bases.values(), key=lambda basis: basis.ends_at, reverse=True))
+        for patient, bases in found.items()
     }
-    found: dict[UUID, tuple[Basis, ...]] = {}
-    for patient in patient_ids:
-        bases = [
-            _basis(g, *by_caseload[patient, g.caseload_id]) for g in grants if (patient, g.caseload_id) in by_caseload
-        ]
-        bases += [_basis(grant, "", None) for grant in grants if grant.patient_id == patient]
-        found[patient] = tuple(sorted(bases, key=lambda basis: basis.ends_at, reverse=True))
-    return found
 
 
-def _basis(grant: Grant, label: str, ends_at: datetime | None) -> Basis:
-    ends = [grant.ends_at, grant.agreement_ends_at, *([ends_at] if ends_at else [])]  # type: ignore[attr-defined]
+class Held(NamedTuple):
+    """A grant in force with its agreement, and the membership by which it holds; None for a named patient."""
+
+    grant: UUID
+    patient: UUID | None
+    ends_at: datetime
+    sections: list[str]
+    purpose: str
+    given_by: str
+    caseload: str | None
+    facility: str | None
+    agreement_ends_at: datetime
+    agreement_sections: list[str]
+    member: UUID
+    basis: str | None
+    member_ends_at: datetime | None
+
+
+def _bases(allowed: Allowed, patients: list[UUID]) -> list[Any]:
+    user = allowed.user
+    columns: tuple[str, ...] = ("pk", "patient", "ends_at", "sections", "purpose", "given_by", "caseload__name")
+    columns += ("caseload__facility__name", "agreement_ends_at", "agreement_sections")
+    member = "caseload__memberships__"
+    now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})
+    now_member &= Q(IsAnyOf(member + "patient_id", patients), **{member + "starts_at__lte": Now()})
+    by_caseload = Grant.objects.in_force_for(user, now_member).annotate_agreement()
+    nothing = {"basis": Value(None, CharField()), "member_ends_at": Value(None, DateTimeField())}
+    by_name = Grant.objects.in_force_for(user, IsAnyOf("patient_id", patients)).annotate_agreement().annotate(**nothing)
+    return [
+        by_caseload.values_list(*columns, member + "patient", member + "basis", member + "ends_at"),
+        by_name.values_list(*columns, "patient", "basis", "member_ends_at"),
+    ]
+
+
+BASES = Reading(_bases, patients=[uuid.uuid4()])
+
+
+def _basis(held: Held) -> Basis:
+    ends = [held.ends_at, held.agreement_ends_at, *([held.member_ends_at] if held.member_ends_at else [])]
     return Basis(
-        grant_id=grant.pk,
-        label=label or str(_("Named patient")),
+        grant_id=held.grant,
+        label=str(Membership.Basis(held.basis).label) if held.basis else _("Named patient"),
         ends_at=min(ends),
-        caseload=grant.caseload.name if grant.caseload else "",
-        facility=grant.caseload.facility.name if grant.caseload else "",
-        purpose=grant.purpose,
-        given_by=grant.given_by,
-        sections=frozenset(grant.sections) & frozenset(grant.agreement_sections),  # type: ignore[attr-defined]
+        caseload=held.caseload or "",
+        facility=held.facility or "",
+        purpose=held.purpose,
+        given_by=held.given_by,
+        sections=frozenset(held.sections) & frozenset(held.agreement_sections),
     )
+
+
+PATIENT = uuid.uuid4()
+OF_PATIENT = (
+    "id", "family", "given", "title", "birth_date", "gender", "deceased", "deceased_date", "mrn", "replaced_by_id",
+)  # fmt: skip
+OF_SOURCE = ("source__id", "source__name", "source__mrn_system", "source__imported_up_to", "source__expected_within")
+OF_FACILITY = ("source__facility__id", "source__facility__name")
+COLUMNS = (*OF_PATIENT, *OF_SOURCE, *OF_FACILITY)
+"""What pages need of a patient and of where the record comes from."""
+
+VISIBLE = Reading(lambda allowed, patient: allowed.patients.filter(pk=patient).values_list(*COLUMNS), patient=PATIENT)
+
+
+def visible_patient(patient_id: UUID, *, by: User) -> Patient | None:
+    """The patient, if `by` may see them now. Pages use `open_record`, which writes it down."""
+    found = VISIBLE(by, patient=patient_id)
+    return patient_of(found[0]) if found else None
+
+
+def patient_of(values: Sequence[Any]) -> Patient:
+    """A patient with source and facility, of COLUMNS."""
+    here, there = len(OF_PATIENT), len(OF_PATIENT) + len(OF_SOURCE)
+    facility = Facility(**dict(zip(("id", "name"), values[there:], strict=True)))
+    names = [name.removeprefix("source__") for name in OF_SOURCE]
+    source = Source(**dict(zip(names, values[here:there], strict=True)), facility=facility)
+    return Patient(**dict(zip(OF_PATIENT, values[:here], strict=True)), source=source)

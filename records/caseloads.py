@@ -10,6 +10,7 @@ nowhere else count as the partner. Each basis has a start, an end and a tail:
 | encounter | Encounter.serviceProvider, or hospitalization origin or destination; not cancelled | 90 days after the end of the stay |
 | care team | CareTeam.participant (member, onBehalfOf) or managingOrganization; from the period's start | 14 days after the team's, or that participant's, end |
 | referral | ServiceRequest.requester or performer is the partner; an order, not revoked | 180 days after authoredOn |
+| appointment | Appointment.participant.actor is the partner; booked or kept; from a day before | 14 days after its end |
 
 A completed referral keeps its tail: its results come then. Nothing ties a patient whom the source has deleted. Which
 of these fill a caseload is `Caseload.filled_by`. Lists kept by hand (`basis` list, or no evidence) are never touched. The demo set's visits are years old, so a source may instead register each patient with the
@@ -21,8 +22,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +32,8 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone
 
 from records.importing.references import literal
-from records.models import Caseload, Membership, Organisation, Resource, Source
+from records.models import Caseload, Membership, Organisation, Patient, Resource, Source
+from records.sections import BY_TYPE
 from records.times import end_of, start_of
 
 PARTNER_SYSTEM = "urn:clinicportal:partner"
@@ -39,12 +41,16 @@ PARTNER_SYSTEM = "urn:clinicportal:partner"
 AFTER_ENCOUNTER = timedelta(days=90)
 AFTER_CARE_TEAM = timedelta(days=14)
 AFTER_REFERRAL = timedelta(days=180)
+BEFORE_APPOINTMENT = timedelta(days=1)
+AFTER_APPOINTMENT = timedelta(days=14)
 
 NEVER_HAPPENED = {"cancelled", "entered-in-error"}
 STILL_THERE = {"in-progress", "arrived", "triaged", "onleave"}
 NO_ORDER = {"draft", "revoked", "entered-in-error", "unknown"}
 NO_INTENT = {"proposal", "plan", "option"}
 NO_TEAM = {"proposed", "entered-in-error"}
+TO_BE_KEPT = {"booked", "arrived", "checked-in", "fulfilled"}
+"""Not who only asked for a time, waits for one, cancelled, or did not come."""
 
 Basis = Membership.Basis
 
@@ -100,7 +106,8 @@ def partners_in(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, U
     found = {target: pk for target, document in organisations if (pk := by_key.get(key_of(document)))}
     if found:
         add_departments(found, organisations)
-        add_places(found, read(source, "Location", using=using))
+        add_places(found, read(source, "Location", using=using), "managingOrganization")
+        add_places(found, read(source, "HealthcareService", using=using), "providedBy")
         add_people(found, read(source, "PractitionerRole", using=using))
     return {**by_key, **found}
 
@@ -124,9 +131,9 @@ def add_departments(found: dict[str, UUID], organisations: list[tuple[str, dict[
         grown = bool(new)
 
 
-def add_places(found: dict[str, UUID], locations: list[tuple[str, dict[str, Any]]]) -> None:
-    for target, location in locations:
-        if (pk := found.get(referred(location.get("managingOrganization")))) is not None:
+def add_places(found: dict[str, UUID], places: list[tuple[str, dict[str, Any]]], run_by: str) -> None:
+    for target, place in places:
+        if (pk := found.get(referred(place.get(run_by)))) is not None:
             found[target] = pk
 
 
@@ -154,34 +161,47 @@ def referred(reference: Any) -> str:
 # ---------------------------------------------------------------- ties
 
 
-def ties_of(source: Source, partners: dict[str, UUID], *, using: str) -> Iterator[Tie]:
-    """Every tie between patients and partners that the source's resources say, also those that are over."""
+TELLING = ("Patient", "Encounter", "CareTeam", "ServiceRequest", "Appointment")
+"""The types that ties are read from."""
+
+
+def ties_of(source: Source, patients: list[UUID], partners: dict[str, UUID], *, using: str) -> Iterator[Tie]:
+    """Every tie between these patients and partners that the source's resources say, also those that are over."""
     readers = {
         "Patient": registrations,
         "Encounter": encounters,
         "CareTeam": care_teams,
         "ServiceRequest": referrals,
+        "Appointment": appointments,
     }
-    for kind, ties in readers.items():
-        for found in naming(source, kind, partners, using=using):
-            yield from ties(found, partners)
+    for kind, found in naming(source, patients, partners, using=using):
+        yield from readers[kind](found, partners)
 
 
-def naming(source: Source, kind: str, partners: dict[str, UUID], *, using: str) -> Iterator[Found]:
-    """The resources of a type with a partner's name anywhere in their text: few of many."""
+def naming(
+    source: Source, patients: list[UUID], partners: dict[str, UUID], *, using: str
+) -> Iterator[tuple[str, Found]]:  # fmt: skip
+    """The telling resources of these patients with a partner's name anywhere in their text: few of many."""
     patterns = [f'%"{target}%' for target in partners if "/" in target]
+    if not patterns:
+        return
     with connections[using].cursor() as cursor:
         cursor.execute(
             """
-            SELECT patient_id, fhir_id, raw, coalesce(last_updated, received_at) FROM records_resource
-            WHERE source_id = %s AND type = %s AND tombstoned_at IS NULL AND patient_id IS NOT NULL
-              AND raw LIKE ANY (%s)
+            SELECT type, patient_id, fhir_id, raw, coalesce(last_updated, received_at) FROM records_resource
+            WHERE patient_id = ANY (%s) AND section = ANY (%s) AND type = ANY (%s)
+              AND source_id = %s AND tombstoned_at IS NULL AND raw LIKE ANY (%s)
+              AND NOT EXISTS (SELECT 1 FROM records_feedstop f WHERE f.source_id = records_resource.source_id
+                              AND f.resumed_at IS NULL AND f.hidden_since <= records_resource.received_at)
             """,
-            [source.pk, kind, patterns],
+            [patients, SECTIONS, list(TELLING), source.pk, patterns],
         )
-        while rows := cursor.fetchmany(1_000):
-            for patient_id, fhir_id, raw, last_updated in rows:
-                yield Found(patient_id, f"{kind}/{fhir_id}", orjson.loads(raw), last_updated)
+        for kind, patient_id, fhir_id, raw, last_updated in cursor.fetchall():
+            yield kind, Found(patient_id, f"{kind}/{fhir_id}", orjson.loads(raw), last_updated)
+
+
+SECTIONS = sorted({BY_TYPE[kind] for kind in TELLING})
+"""So that the index by patient and section is used."""
 
 
 def organisations_among(references: Iterable[Any], partners: dict[str, UUID]) -> set[UUID]:
@@ -246,6 +266,20 @@ def referrals(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
         yield Tie(found.patient_id, pk, Basis.REFERRAL, authored, authored + AFTER_REFERRAL, found.evidence)
 
 
+def appointments(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
+    """Tomorrow's clinic: who will be seen there can be prepared for, without anybody asking."""
+    appointment = found.document
+    starts_at = start_of(appointment.get("start"))
+    if starts_at is None or appointment.get("status") not in TO_BE_KEPT:
+        return
+    ends_at = (end_of(appointment.get("end")) or starts_at) + AFTER_APPOINTMENT
+    named = [one.get("actor") for one in appointment.get("participant") or () if one.get("status") != "declined"]
+    for pk in organisations_among(named, partners):
+        yield Tie(
+            found.patient_id, pk, Basis.APPOINTMENT, starts_at - BEFORE_APPOINTMENT, ends_at, found.evidence
+        )  # fmt: skip
+
+
 # ---------------------------------------------------------------- the demo set
 
 WELLNESS = [
@@ -258,7 +292,7 @@ WELLNESS = [
 ]
 
 
-def by_latest_visit(source: Source, *, using: str) -> Iterator[Tie]:
+def by_latest_visit(source: Source, patients: list[UUID], *, using: str) -> Iterator[Tie]:
     """Each patient registered with the organisation of their latest wellness visit (else of their latest visit).
 
     The demo set's hundreds of organisations are shared out among the partners that have a caseload at the
@@ -273,10 +307,13 @@ def by_latest_visit(source: Source, *, using: str) -> Iterator[Tie]:
         cursor.execute(
             """
             SELECT DISTINCT ON (patient_id) patient_id, fhir_id, raw, time FROM records_resource
-            WHERE source_id = %s AND type = 'Encounter' AND tombstoned_at IS NULL AND patient_id IS NOT NULL
+            WHERE patient_id = ANY (%s) AND section = 'encounters' AND source_id = %s AND type = 'Encounter'
+              AND tombstoned_at IS NULL
+              AND NOT EXISTS (SELECT 1 FROM records_feedstop f WHERE f.source_id = records_resource.source_id
+                              AND f.resumed_at IS NULL AND f.hidden_since <= records_resource.received_at)
             ORDER BY patient_id, code = ANY (%s) DESC, time DESC NULLS LAST, id
             """,
-            [source.pk, WELLNESS],
+            [patients, source.pk, WELLNESS],
         )
         for patient_id, fhir_id, raw, time in cursor.fetchall():
             provider = (orjson.loads(raw).get("serviceProvider") or {}).get("reference", "")
@@ -287,41 +324,68 @@ def by_latest_visit(source: Source, *, using: str) -> Iterator[Tie]:
 # ---------------------------------------------------------------- memberships
 
 
-def refresh(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> Changes:
+AT_ONCE = 500
+"""Patients whose ties are in memory at a time."""
+
+
+def refresh(source: Source, patients: Iterable[str] | None = None, *, using: str = DEFAULT_DB_ALIAS) -> Changes:
     """Bring the memberships of the source's patients into line with its resources. Again changes nothing.
 
-    What a basis no longer supports ends now; what is kept by hand stays.
+    What a basis no longer supports ends now; what is kept by hand stays. `patients` names those to look at; None: all.
     """
     partners = partners_in(source, using=using)
-    gone = deleted_patients(source, using=using)
-    visits = list(by_latest_visit(source, using=using)) if source.registers_by_latest_visit else []
-    ties = [tie for tie in (*ties_of(source, partners, using=using), *visits) if tie.patient_id not in gone]
-    with transaction.atomic(using=using):
-        changes = write(source, strongest(ties), using=using)
+    everybody = Patient.objects.using(using).filter(source=source)
+    if patients is not None:
+        everybody = everybody.filter(pk__in=list(patients))
+    changes, shares = Changes(), Counter[UUID]()
+    last: UUID | None = None
+    while page := list(
+        (everybody.filter(pk__gt=last) if last else everybody).order_by("pk").values_list("pk", flat=True)[:AT_ONCE]
+    ):
+        last = page[-1]
+        gone = deleted_among(page, using=using)
+        visits = list(by_latest_visit(source, page, using=using)) if source.registers_by_latest_visit else []
+        found = (*ties_of(source, page, partners, using=using), *visits)
+        with transaction.atomic(using=using):
+            write(source, page, strongest(tie for tie in found if tie.patient_id not in gone), changes, using=using)
+        shares.update(tie.organisation_id for tie in visits)
     names = dict(Organisation.objects.using(using).values_list("pk", "name"))
-    changes.assigned.update(names[tie.organisation_id] for tie in visits)
+    changes.assigned.update({names[pk]: number for pk, number in shares.items()})
     return changes
 
 
-def deleted_patients(source: Source, *, using: str) -> set[UUID | None]:
-    rows = Resource.objects.using(using).filter(source=source, type="Patient").exclude(tombstoned_at=None)
+def deleted_among(patients: list[UUID], *, using: str) -> set[UUID | None]:
+    """Those whose Patient the source has deleted: its resource has the patient's id."""
+    rows = Resource.objects.using(using).filter(pk__in=patients).exclude(tombstoned_at=None)
     return set(rows.values_list("patient_id", flat=True))
 
 
 def strongest(ties: Iterable[Tie]) -> dict[tuple[UUID, UUID, str], Tie]:
     """One tie in force, now or later, for each (organisation, patient, basis)."""
     now = timezone.now()
-    found: dict[tuple[UUID, UUID, str], Tie] = {}
+    several: dict[tuple[UUID, UUID, str], list[Tie]] = {}
     for tie in ties:
         key = (tie.organisation_id, tie.patient_id, tie.basis)
         if tie.ends_at and tie.ends_at <= now:
             continue
-        if key not in found or tie.strength() > found[key].strength():
-            found[key] = tie
-    return found
+        several.setdefault(key, []).append(tie)
+    return {key: joined(those) for key, those in several.items()}
 
 
-def write(source: Source, ties: dict[tuple[UUID, UUID, str], Tie], *, using: str) -> Changes:
+def joined(ties: list[Tie]) -> Tie:
+    """The strongest, until the end of those that begin before it is over: no gap between two visits."""
+    strongest = max(ties, key=Tie.strength)
+    for tie in sorted(ties, key=lambda one: one.starts_at or datetime.min.replace(tzinfo=UTC)):
+        if strongest.ends_at is None or (tie.starts_at and tie.starts_at > strongest.ends_at):
+            break
+        if tie.ends_at is None or tie.ends_at > strongest.ends_at:
+            strongest = replace(strongest, ends_at=tie.ends_at)
+    return strongest
+
+
+def write(
+    source: Source, patients: list[UUID], ties: dict[tuple[UUID, UUID, str], Tie], changes: Changes, *, using: str
+) -> None:  # fmt: skip
     memberships = Membership.objects.using(using)
     caseloads = list(Caseload.objects.using(using).filter(facility=source.facility_id))
     wanted = {
@@ -330,7 +394,7 @@ def write(source: Source, ties: dict[tuple[UUID, UUID, str], Tie], *, using: str
         for caseload in caseloads
         if caseload.organisation_id == tie.organisation_id and tie.basis in caseload.filled_by
     }
-    theirs = memberships.filter(caseload__in=caseloads, patient__source=source)
+    theirs = memberships.filter(caseload__in=caseloads, patient__in=patients)
     standing = {(one.caseload_id, one.patient_id, one.basis): one for one in theirs}
     now = timezone.now()
 
@@ -349,7 +413,9 @@ def write(source: Source, ties: dict[tuple[UUID, UUID, str], Tie], *, using: str
         one.ends_at = now
     memberships.bulk_create(new, batch_size=1_000)
     memberships.bulk_update([*changed, *ended], ["evidence", "starts_at", "ends_at"], batch_size=1_000)
-    return Changes(len(new), len(changed), len(ended))
+    changes.started += len(new)
+    changes.changed += len(changed)
+    changes.ended += len(ended)
 
 
 def goes_on(membership: Membership, now: datetime) -> bool:

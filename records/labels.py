@@ -131,6 +131,34 @@ def inline_labels(resource: dict[str, Any]) -> list[Any]:
     return found
 
 
+# ---------------------------------------------------------------- what sets a label
+
+BUNDLE, REQUEST = "bundle", "request"
+"""Ways that the text alone does not show: they outlast a new reading of it."""
+NOBODY: frozenset[str] = frozenset()
+
+
+def set_by(
+    *, text: Iterable[str], bundle: Iterable[str], source: Iterable[str], code: Iterable[str], version: str
+) -> frozenset[str]:
+    """What `Resource.labelled_by` says: how each label came ("text: hiv", "rules 3: hiv", "source: hiv")."""
+    if not (text or bundle or source or code):
+        return NOBODY
+    return frozenset(
+        [
+            *(f"text: {name}" for name in text),
+            *(f"{BUNDLE}: {name}" for name in bundle),
+            *(f"source: {name}" for name in source),
+            *(f"rules {version}: {name}" for name in code),
+        ]
+    )
+
+
+def named(labelled_by: Iterable[str]) -> list[str]:
+    """The classes in `labelled_by`, sorted, as `own_classes` holds them."""
+    return sorted({how.rsplit(": ", 1)[1] for how in labelled_by})
+
+
 def united(*several: Iterable[str]) -> list[str]:
     """One sorted list of classes without doubles, as the columns hold it."""
     return sorted({str(name) for names in several for name in names})

@@ -104,9 +104,56 @@ class Source(models.Model):
     # The demo set's visits are years old: its patients are registered with the organisation of the latest visit.
     registers_by_latest_visit = models.BooleanField(default=False)
     imported_up_to = models.DateTimeField(null=True)
+    # How old its newest data may be before guests and operators read that it is late; None: nobody expects it.
+    expected_within = models.DurationField(null=True)
+    # What every record of it carries: the whole feed of a substance use programme, for example.
+    classes = classes_field()
 
     def __str__(self) -> str:
         return self.name
+
+
+class FeedStopQuerySet(models.QuerySet):
+    def open(self) -> Self:
+        return self.filter(resumed_at=None)
+
+    def hiding(self, *, source: str, received_at: str) -> Self:
+        """Stops in force that hide a row of the outer query, by its field paths."""
+        return self.open().filter(source=OuterRef(source), hidden_since__lte=OuterRef(received_at))
+
+
+class FeedStop(models.Model):
+    """A feed was stopped: what it brought since `hidden_since` is hidden from everybody until two people resume it."""
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="stops")
+    hidden_since = models.DateTimeField()
+    reason = models.TextField()
+    stopped_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    stopped_at = models.DateTimeField(db_default=Now())
+    # The patients whose records it brought since then, worked out by the worker; None: not yet.
+    patients = ArrayField(models.UUIDField(), null=True)
+    resume_asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    resume_asked_at = models.DateTimeField(null=True)
+    resume_note = models.TextField(blank=True)
+    resumed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    resumed_at = models.DateTimeField(null=True)
+    # Whether the caseloads are worked out since it was stopped, and since it was resumed.
+    settled_at = models.DateTimeField(null=True)
+
+    objects = FeedStopQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source"], condition=Q(resumed_at=None), name="feed_stopped_once"),
+            models.CheckConstraint(
+                condition=Q(resumed_at=None)
+                | (Q(resume_asked_by__isnull=False, resumed_by__isnull=False) & ~Q(resumed_by=F("resume_asked_by"))),
+                name="feed_resumed_by_two",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"stop {self.pk} of {self.source_id}"
 
 
 # ---------------------------------------------------------------- who is outside, and what they may be given
@@ -208,13 +255,43 @@ class PatientQuerySet(models.QuerySet):
         if not may_view(user):
             return self.none()
         must_be_viewer(user)
+        return self.allowed_to(user)
+
+    def allowed_to(self, user: User) -> Self:
+        """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
+        grants = Grant.objects.covering(
+            user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
+        )
         return self.filter(
-            Exists(
-                Grant.objects.in_force_for(user).covering(
-                    patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
-                )
-            ),
+            Exists(grants),
             ~Exists(OptOut.objects.against(user, patient="pk")),
+            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
+        )
+
+    def listed_to(self, user: User) -> Self:
+        """The same rule for lists: whom a grant names is asked once for all, and by class only for those with one.
+
+        It begins with memberships and grants, so that a list costs what it holds, not what the portal holds.
+        """
+        grants = Grant.objects.in_force_for(user)
+        members = Membership.objects.in_force().order_by().filter(caseload__in=grants.values("caseload"))
+        named = grants.filter(patient__isnull=False)
+        member = "caseload__memberships__"
+        now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})
+        now_member &= Q(**{member + "starts_at__lte": Now()})
+        source = "organisation__agreements__facilities__sources"
+        by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", source)
+        by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", source)
+        classed = Grant.objects.covering(
+            user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
+        )
+        return self.filter(
+            Q(pk__in=members.values("patient").union(named.values("patient"))),
+            Q(Among(("pk", "source"), by_caseload), classes=[])
+            | Q(Among(("pk", "source"), by_name), classes=[])
+            | Q(~Q(classes=[]), Exists(classed)),
+            ~Among(("pk",), OptOut.objects.barring(user).values_list("patient")),
+            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
         )
 
 
@@ -245,6 +322,7 @@ class Patient(models.Model):
     mrn = models.CharField(max_length=64, blank=True)
     classes = classes_field()
     replaced_by = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="replaces")
+    received_at = models.DateTimeField(db_default=Now())  # what the columns say
 
     objects = PatientQuerySet.as_manager()
 
@@ -299,10 +377,51 @@ class PatientLink(models.Model):
         return f"{self.patient_id} {self.kind} {self.other_id}"
 
 
+class Look(models.Model):
+    """When somebody last looked at a patient's record, and when their visit before that ended (records/looks.py)."""
+
+    pk = models.CompositePrimaryKey("user", "patient")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="looks", db_index=False)
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="looks")
+    since = models.DateTimeField(null=True)
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"look of {self.user_id} at {self.patient_id}"
+
+
+class SavedFilter(models.Model):
+    """A filter of My patients that somebody keeps under a name. It says nothing about any patient."""
+
+    class Show(models.TextChoices):
+        ALL = "", _("All patients")
+        NEW = "new", _("With something new")
+        RECENT = "recent", _("Recently opened by me")
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=40)
+    show = models.CharField(max_length=10, choices=Show.choices, blank=True)
+    caseload = models.ForeignKey("Caseload", null=True, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "organisation", "name"], name="filter_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class OptOutQuerySet(InForceQuerySet):
+    def barring(self, user: User) -> Self:
+        """Refusals in force that concern the organisation for which `user` acts."""
+        return self.in_force().filter(Q(organisation=None) | Q(organisation=user.acting_for))
+
     def against(self, user: User, *, patient: str) -> Self:
         """Refusals in force that bar `user` from the outer query's patient (its field path `patient`)."""
-        return self.in_force().filter(Q(organisation=None) | Q(organisation=user.acting_for), patient=OuterRef(patient))
+        return self.barring(user).filter(patient=OuterRef(patient))
 
 
 class OptOut(models.Model):
@@ -367,6 +486,7 @@ class Membership(models.Model):
         REFERRAL = "referral", _("Referral")
         ENCOUNTER = "encounter", _("Encounter")
         CARE_TEAM = "care_team", _("Care team")
+        APPOINTMENT = "appointment", _("Appointment")
         LIST = "list", _("List")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -399,17 +519,39 @@ class Contains(Func):
         super().__init__(array, item, arg_joiner=" @> ARRAY[", template="(%(expressions)s]::varchar[])")
 
 
+class Among(Func):
+    """`(fields) IN (query)`: a query of its own, which PostgreSQL runs once and hashes, whatever the rows outside."""
+
+    output_field = models.BooleanField()
+    conditional = True
+
+    def __init__(self, fields: tuple[str, ...], query: models.QuerySet) -> None:
+        super().__init__(*map(F, fields), models.Subquery(query))
+
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
+        *fields, (query, params) = [compiler.compile(one) for one in self.source_expressions]
+        row = ", ".join(sql for sql, _params in fields)
+        return f"({row}) IN {query}", tuple(params)
+
+
 class GrantQuerySet(InForceQuerySet):
-    def in_force_for(self, user: User) -> Self:
+    def in_force_for(self, user: User, *allowing: Any) -> Self:
         """Grants by which `user` may read now, acting for the organisation chosen in this session.
 
-        Joined with an agreement in force (one row for each pair); none when the organisation, the
-        person or the grant is suspended.
+        Joined with an agreement in force (one row for each pair); none when the organisation, the person or the grant
+        is suspended. `allowing` are further conditions on the pair: in one filter with the agreement's dates, as a
+        second one would join another agreement, and what two agreements allow would add up.
         """
         return (
             self.in_force()
-            .filter(guest=user, organisation=user.acting_for, ended_at=None)
-            .filter(organisation__agreements__starts_at__lte=Now(), organisation__agreements__ends_at__gt=Now())
+            .filter(
+                *allowing,
+                guest=user,
+                organisation=user.acting_for,
+                ended_at=None,
+                organisation__agreements__starts_at__lte=Now(),
+                organisation__agreements__ends_at__gt=Now(),
+            )
             .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
             .exclude(Exists(Suspension.objects.open().filter(organisation=OuterRef("organisation"))))
             .exclude(Exists(Suspension.objects.open().filter(user=OuterRef("guest"))))
@@ -420,14 +562,26 @@ class GrantQuerySet(InForceQuerySet):
         agreement = "organisation__agreements__"
         return self.annotate(agreement_sections=F(agreement + "sections"), agreement_ends_at=F(agreement + "ends_at"))
 
-    def covering(self, *, patient: str, facility: str, section: str, classes: str) -> Self:
+    def naming(self, user: User, *patients: Any) -> Self:
+        """Grants in force by which `user` may know of patients who need no class: a row for each of `patients`."""
+        demographics = models.Value(Section.DEMOGRAPHICS)
+        return self.in_force_for(
+            user,
+            *patients,
+            Contains(F("sections"), demographics),
+            Contains(F("organisation__agreements__sections"), demographics),
+            Q(organisation__agreements__facilities__sources__isnull=False),
+        )
+
+    def covering(self, user: User, *, patient: str, facility: str, section: str, classes: str) -> Self:
         """Those of `in_force_for` that allow all of one row of the outer query.
 
         `patient`, `facility` and `classes` are field paths of the outer query; `section` is one too, or a Section.
         """
         asked = models.Value(section) if section in Section.values else OuterRef(section)
         agreement = "organisation__agreements__"
-        return self.filter(
+        return self.in_force_for(
+            user,
             Contains(F("sections"), asked),
             Contains(F(agreement + "sections"), asked),
             Exists(
@@ -436,8 +590,8 @@ class GrantQuerySet(InForceQuerySet):
                 )
             ),
             Q(patient=OuterRef(patient)) | Exists(members_of(OuterRef("caseload"), OuterRef(OuterRef(patient)))),
-            classes__contains=OuterRef(classes),
-            **{agreement + "classes__contains": OuterRef(classes)},
+            Q(classes__contains=OuterRef(classes)),
+            Q(**{agreement + "classes__contains": OuterRef(classes)}),
         )
 
 
@@ -522,8 +676,12 @@ class ResourceQuerySet(models.QuerySet):
         if not may_view(user):
             return self.none()
         must_be_viewer(user)
-        grants = Grant.objects.in_force_for(user).covering(
-            patient="patient", facility="facility", section="section", classes="classes"
+        return self.allowed_to(user)
+
+    def allowed_to(self, user: User) -> Self:
+        """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
+        grants = Grant.objects.covering(
+            user, patient="patient", facility="facility", section="section", classes="classes"
         )
         # Another patient in the same resource must be covered by the same grant.
         uncovered = AlsoAbout.objects.filter(resource=OuterRef(OuterRef("pk"))).exclude(
@@ -536,6 +694,7 @@ class ResourceQuerySet(models.QuerySet):
             Exists(grants.exclude(Exists(uncovered))),
             ~Exists(OptOut.objects.against(user, patient="patient")),
             ~Exists(others_opted_out),
+            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
             tombstoned_at=None,
         )
 
@@ -547,15 +706,18 @@ class Resource(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
-    # No check in the database for these two: it was a third of an import's work there, each time for the same row,
-    # which the import's own row (with its check) keeps from going.
+    # No check in the database for these three: it was a third of an import's work there, each time for the same rows.
+    # The import's own row (with its check) keeps source and facility from going; a patient never goes, and without one
+    # nothing is visible. (source, type, fhir_id) is unique since the id is made of it.
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     type = models.CharField(max_length=40)
     fhir_id = models.CharField(max_length=64)
     facility = models.ForeignKey(
         Facility, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
-    patient = models.ForeignKey(Patient, null=True, on_delete=models.CASCADE, related_name="resources", db_index=False)
+    patient = models.ForeignKey(
+        Patient, null=True, on_delete=models.CASCADE, related_name="resources", db_index=False, db_constraint=False
+    )
     section = models.CharField(max_length=20, choices=Section.choices, null=True)
     code = models.CharField(max_length=120, blank=True)  # system|code of the first coding
     label = models.CharField(max_length=300, blank=True)  # what the code says in words
@@ -563,7 +725,10 @@ class Resource(models.Model):
     status = models.CharField(max_length=40, blank=True)
     encounter_id = models.UUIDField(null=True)
     classes = classes_field()  # all that a grant must allow: its own, its patient's, those of what it holds
-    own_classes = classes_field()  # by the labels in its text
+    own_classes = classes_field()  # by the labels in its text, by rules, by its source and at the patient's request
+    # Which of those set each of them, and under which version of the rules: "rules 1: hiv" (records/labels.py).
+    labelled_by = ArrayField(models.CharField(max_length=80), default=list, blank=True)
+    rules = models.PositiveSmallIntegerField(default=0)  # the version that judged it
     holds = ArrayField(models.UUIDField(), default=list, blank=True)  # resources whose content it may repeat
     settled = models.BooleanField(default=True)  # False: `classes` is not complete yet and has UNKNOWN, which hides
     number = models.PositiveIntegerField(default=1)
@@ -577,12 +742,14 @@ class Resource(models.Model):
     objects = ResourceQuerySet.as_manager()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["source", "type", "fhir_id"], name="resource_once_per_source"),
-        ]
         indexes = [
-            models.Index("patient", "section", F("time").desc(nulls_last=True), name="resource_by_section"),
-            models.Index("patient", "code", F("time").desc(nulls_last=True), name="resource_by_code"),
+            models.Index(fields=["source", "type"], name="resource_by_type"),
+            # In the very order of pages (records/chart/rows.py), so that a page reads its rows and no others.
+            models.Index(
+                "patient", "section", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_section"
+            ),
+            models.Index("patient", "code", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_code"),
+            models.Index(fields=["patient", "received_at"], name="resource_by_arrival"),
             # What the importer asks: few rows of any table, so they cost others nothing.
             models.Index(fields=["source"], condition=Q(settled=False), name="resource_unsettled"),
             # Without the list of new entries: each of the many keys that are asked for would read all of it.
@@ -591,6 +758,40 @@ class Resource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.pk}"
+
+
+class RecordReport(models.Model):
+    """A reader says that something is wrong with a record (records/reports.py).
+
+    It names the patient by id alone: our privacy officers read it, and they see nobody's record.
+    """
+
+    class Kind(models.TextChoices):
+        WRONG_PATIENT = "wrong-patient", _("Something here belongs to another patient")
+        WRONG_CONTENT = "wrong-content", _("Something here is not true")
+        MISSING = "missing", _("Something is missing that should be here")
+        SHOULD_NOT_SEE = "should-not-see", _("I should not be able to see this")
+        OTHER = "other", _("Something else")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    patient_id = models.UUIDField()
+    section = models.CharField(max_length=20)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    text = models.TextField()
+    reported_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    organisation = models.ForeignKey(Organisation, null=True, on_delete=models.PROTECT, related_name="+")
+    reported_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    outcome = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["reported_at"], condition=Q(closed_at=None), name="record_report_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"report {self.pk}"
 
 
 class AlsoAbout(models.Model):
@@ -621,6 +822,43 @@ class Awaited(models.Model):
 
     def __str__(self) -> str:
         return f"awaited by {self.resource_id}"
+
+
+class RequestedLabel(models.Model):
+    """What a patient asks us to hold back: their whole record, a section of it, or one resource."""
+
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="requested_labels")
+    section = models.CharField(max_length=20, choices=Section.choices, blank=True)
+    resource = models.ForeignKey(Resource, null=True, on_delete=models.CASCADE, related_name="+")
+    sensitive_class = models.CharField(max_length=20, choices=SensitiveClass.choices, default=SensitiveClass.OTHER)
+    evidence = models.CharField(max_length=200)  # the form, the letter
+    asked_at = models.DateTimeField(db_default=Now())
+    withdrawn_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"label asked for by {self.patient_id}"
+
+
+class Move(models.Model):
+    """A corrected resource went from one patient to another: whoever saw it under the first saw a stranger's record.
+
+    Ids only, so that it can be read without seeing anybody's record.
+    """
+
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="moves")
+    resource_id = models.UUIDField()
+    type = models.CharField(max_length=40)
+    section = models.CharField(max_length=20, blank=True)
+    from_patient = models.UUIDField()
+    to_patient = models.UUIDField(null=True)  # None: to somebody who is not here yet, or to nobody
+    shown_from = models.DateTimeField()  # since when it stood under the first
+    moved_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    note = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"move of {self.resource_id}"
 
 
 class ResourceVersion(models.Model):
@@ -659,6 +897,14 @@ class Import(models.Model):
     unchanged = models.PositiveIntegerField(default=0)
     older = models.PositiveIntegerField(default=0)
     rejected = models.PositiveIntegerField(default=0)
+    tombstoned = models.PositiveIntegerField(default=0)
+    files = models.PositiveIntegerField(default=0)
+    fraction = models.FloatField(default=0)  # how far it is, of the bytes of its files
+    snapshot = models.BooleanField(default=False)  # whether its files are all that the source holds
+    failed = models.CharField(max_length=200, blank=True)  # what ended it before its end: a kind of error, no values
+
+    class Meta:
+        indexes = [models.Index(fields=["source", "-started_at"], name="import_by_source")]
 
     def __str__(self) -> str:
         return f"import {self.pk}"
@@ -673,7 +919,13 @@ class Rejection(models.Model):
     reason = models.CharField(max_length=40)
     detail = models.CharField(max_length=300)  # what is wrong, without values of the record
     raw = models.BinaryField()
+    whole = models.BooleanField(default=True)  # False: too large, only its start is kept
     rejected_at = models.DateTimeField(db_default=Now())
+    mended_at = models.DateTimeField(null=True)
+    mended_by = models.ForeignKey(Import, null=True, on_delete=models.PROTECT, related_name="mended")
+
+    class Meta:
+        indexes = [models.Index(fields=["imported"], condition=Q(mended_at=None), name="rejection_open")]
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.reason}"

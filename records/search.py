@@ -7,6 +7,7 @@ wrote (records/tokens.py) and compared as a prefix.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -51,9 +52,14 @@ def _date(year: str, month: str, day: str) -> str:
         return ""
 
 
-def matching(patients: QuerySet[Patient], wanted: list[str]) -> QuerySet[Patient]:
-    """Those of `patients` that have, for each term, a name, birth date or number beginning with it."""
-    for term in wanted:
-        held = PatientToken.objects.filter(patient=OuterRef("pk"), token__gte=term, token__lt=term + _AFTER_ALL)
+def bounds(term: str) -> dict[str, str]:
+    """Between which two texts lie those that begin with `term`."""
+    return {"from": term, "to": term + _AFTER_ALL}
+
+
+def matching(patients: QuerySet[Patient], wanted: Sequence[tuple[str, str]]) -> QuerySet[Patient]:
+    """Those of `patients` that have, for each pair of bounds, a name, birth date or number between them."""
+    for first, end in wanted:
+        held = PatientToken.objects.filter(patient=OuterRef("pk"), token__gte=first, token__lt=end)
         patients = patients.filter(Exists(held))
-    return patients if wanted else patients.none()
+    return patients

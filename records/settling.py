@@ -89,12 +89,23 @@ def unsettle(
     hidden, new = set(ids) if themselves else set(), ids
     with connections[using].cursor() as cursor:
         while new:
-            cursor.execute(HOLDERS, [list(new)])
-            new = {id for (id,) in cursor.fetchall()} - hidden
+            new = holders(cursor, list(new)) - hidden
             hidden |= new
         if hidden:
             cursor.execute(UNSETTLE, [list(hidden)])
     return list(hidden)
+
+
+ASKED_AT_ONCE = 500
+"""Ids in one look: asked for thousands, PostgreSQL expects so much that it reads the whole table instead."""
+
+
+def holders(cursor: Any, ids: list[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(ids), ASKED_AT_ONCE):
+        cursor.execute(HOLDERS, [ids[start : start + ASKED_AT_ONCE]])
+        found.update(id for (id,) in cursor.fetchall())
+    return found
 
 
 def unsettle_patients(patient_ids: Iterable[UUID | str], *, using: str = DEFAULT_DB_ALIAS) -> list[str]:

@@ -19,10 +19,12 @@ def start_of(value: Any) -> datetime | None:
     """
     if not isinstance(value, str):
         return None
-    if match := PARTIAL.fullmatch(value):
+    if len(value) < 10 and (match := PARTIAL.fullmatch(value)):
         value = f"{match[1]}{match[2] or '-01'}-01"
+    if ":60" in value:
+        value = LEAP_SECOND.sub(r"\1:59", value)
     try:
-        time = datetime.fromisoformat(LEAP_SECOND.sub(r"\1:59", value))
+        time = datetime.fromisoformat(value)
     except ValueError:
         return None
     if not 2 <= time.year <= 9998:

@@ -1,15 +1,37 @@
-"""The list of patients and the pages of one record. What is read and shown is in records/chart.py."""
+"""The list of patients and the pages of one record. What is read and shown is in records/chart/."""
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
 from uuid import UUID
 
+from csp.decorators import csp_exempt
+from django import forms
+from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from clinicportal import audit
 from clinicportal.models import User
-from records import chart, search
+from clinicportal.proofs import Unproved
+from clinicportal.viewing import viewing
+from records import filters, policies, reports, search
+from records.chart import access as access_pages
+from records.chart import care as care_pages
+from records.chart import documents, lists
+from records.chart import frame as frames
+from records.chart import medicines as medicine_pages
+from records.chart import patients as patient_lists
+from records.chart import results as result_pages
+from records.chart import summary as summaries
+from records.chart import timeline as timelines
+from records.chart.frame import MENU
+from records.models import RecordReport, SavedFilter
 
 
 class SignedIn(HttpRequest):
@@ -20,8 +42,12 @@ class SignedIn(HttpRequest):
 
 def row_id(request: SignedIn, name: str) -> UUID | None:
     """One of our ids from the address, None for anything else: an address that was cut leads to the first page."""
+    return uuid_of(request.GET.get(name, ""))
+
+
+def uuid_of(text: str) -> UUID | None:
     try:
-        return UUID(request.GET.get(name, ""))
+        return UUID(text)
     except ValueError:
         return None
 
@@ -31,19 +57,135 @@ def patients(request: SignedIn) -> HttpResponse:
     """My patients. What is searched for is posted: names and numbers do not belong into addresses."""
     text = request.POST.get("find", "").strip()[: search.LONGEST]
     if text:
-        return render(request, "records/patients.jinja", {"page": chart.found_page(text, by=request.user)})
-    page = chart.patients_page(by=request.user, caseload=row_id(request, "caseload"), after=row_id(request, "after"))
-    return render(request, "records/patients.jinja", {"page": page})
+        return render(request, "records/patients.jinja", {"page": patient_lists.found_page(text, by=request.user)})
+    caseload, after = row_id(request, "caseload"), row_id(request, "after")
+    asked = request.GET.get("show", "")
+    show = asked if asked in SavedFilter.Show.values else ""
+    page = patient_lists.list_page(by=request.user, caseload=caseload, show=show, after=after)
+    return render(request, "records/patients.jinja", {"page": page, "shows": SavedFilter.Show.choices})
 
 
 @require_safe
 def summary(request: SignedIn, pk: UUID) -> HttpResponse:
-    return render(request, "records/chart/summary.jinja", {"page": chart.summary(pk, by=request.user)})
+    return render(request, "records/chart/summary.jinja", {"page": summaries.page(pk, by=request.user)})
 
 
 @require_safe
-def results(request: SignedIn, pk: UUID) -> HttpResponse:
-    asked = chart.Asked(
+def printed(request: SignedIn, pk: UUID) -> HttpResponse:
+    return render(request, "records/chart/print.jinja", {"page": summaries.page(pk, by=request.user, printed=True)})
+
+
+@require_POST
+def taken(request: SignedIn, pk: UUID) -> HttpResponse:
+    """The summary as a FHIR document. Posted: taking something away is an act, and no link or prefetch may do it."""
+    try:
+        taken = summaries.take(pk, by=request.user)
+    except Unproved as unproved:
+        unproved.page = reverse("records:print", args=[pk])
+        raise
+    answer = HttpResponse(taken, content_type="application/fhir+json; charset=utf-8")
+    answer.headers["Content-Disposition"] = 'attachment; filename="summary.json"'
+    return answer
+
+
+# A file of a source runs nothing, wherever it is opened: not as a page of ours, not in a frame, not as another type.
+FILE_POLICY = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+@csp_exempt()  # type: ignore[arg-type]
+@require_safe
+def file(request: SignedIn, pk: UUID, document: UUID, place: int) -> HttpResponse:
+    held = documents.file(pk, document, place, by=request.user)
+    answer = HttpResponse(held.content, content_type=held.type)
+    answer.headers["Content-Security-Policy"] = FILE_POLICY
+    answer.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    disposition = "inline" if held.is_picture else "attachment"
+    answer.headers["Content-Disposition"] = f'{disposition}; filename="document.{held.ending}"'
+    return answer
+
+
+class ReportForm(forms.Form):
+    kind = forms.ChoiceField(
+        label=gettext_lazy("What is wrong?"),
+        choices=RecordReport.Kind.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": gettext_lazy("Choose what is wrong")},
+    )
+    text = forms.CharField(
+        label=gettext_lazy("Say what you see and what you expected"),
+        max_length=reports.LONGEST,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        error_messages={"required": gettext_lazy("Say what is wrong, so that we can find it")},
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def report(request: SignedIn, pk: UUID) -> HttpResponse:
+    """Something is wrong with this record."""
+    form = ReportForm(request.POST or None)
+    section = request.GET.get("page", "")
+    section = section if section in {name for name, _title, _sections in MENU} else "summary"
+    if form.is_valid():
+        with viewing(request.user):
+            reports.file(pk, by=request.user, section=section, **form.cleaned_data)
+        messages.success(request, _("Sent to our privacy officers. If it is urgent, call the help line as well."))
+        return redirect("records:summary", pk)
+    page = frames.page(pk, "report", by=request.user)
+    context = {"page": page, "form": form, "about": section}
+    return render(request, "records/chart/report.jinja", context, status=422 if form.is_bound else 200)
+
+
+class OutcomeForm(forms.Form):
+    outcome = forms.CharField(
+        label=gettext_lazy("What was done"),
+        max_length=reports.LONGEST,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        error_messages={"required": gettext_lazy("Say what was done, or why nothing needed to be")},
+    )
+
+
+@require_safe
+def report_queue(request: SignedIn) -> HttpResponse:
+    """What readers reported, for privacy officers: open ones first, the oldest on top."""
+    policies.check_can_judge_reports(request.user)
+    held = RecordReport.objects.select_related("reported_by", "organisation", "closed_by")
+    waiting = list(held.filter(closed_at=None).order_by("reported_at")[:200])
+    closed = list(held.exclude(closed_at=None).order_by("-closed_at")[:50])
+    with transaction.atomic():
+        subjects = {audit.Subject(one.patient_id) for one in (*waiting, *closed)}
+        audit.record(audit.Type.AUDIT_READ, by=request.user, subjects=subjects, detail={"reports": len(waiting)})
+    return render(request, "records/reports.jinja", {"waiting": waiting, "closed": closed})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def close_report(request: SignedIn, pk: UUID) -> HttpResponse:
+    policies.check_can_judge_reports(request.user)
+    held = get_object_or_404(RecordReport.objects.select_related("reported_by", "organisation"), pk=pk, closed_at=None)
+    form = OutcomeForm(request.POST or None)
+    if form.is_valid():
+        reports.close(held, by=request.user, outcome=form.cleaned_data["outcome"])
+        messages.success(request, _("Closed. What was done is kept with it."))
+        return redirect("reports")
+    context = {"report": held, "form": form}
+    return render(request, "records/close_report.jinja", context, status=422 if form.is_bound else 200)
+
+
+@require_POST
+def keep_filter(request: SignedIn) -> HttpResponse:
+    """Keep the filter at hand under a name, or drop one."""
+    if "drop" in request.POST:
+        filters.drop(int(request.POST["drop"]) if request.POST["drop"].isdecimal() else 0, by=request.user)
+        return redirect("records:patients")
+    caseload = uuid_of(request.POST.get("caseload", ""))
+    filters.keep(request.POST.get("name", ""), by=request.user, show=request.POST.get("show", ""), caseload=caseload)
+    query = urlencode({"show": request.POST.get("show", ""), "caseload": caseload or ""})
+    return redirect(f"{reverse('records:patients')}?{query}")
+
+
+@require_safe
+def results(request: SignedIn, pk: UUID, here: str = "results") -> HttpResponse:
+    """Results, or vitals, which are laid out alike."""
+    asked = result_pages.Asked(
         group=request.GET.get("group", ""),
         period=request.GET.get("from", ""),
         only_flagged="flagged" in request.GET,
@@ -51,44 +193,51 @@ def results(request: SignedIn, pk: UUID) -> HttpResponse:
         trend=row_id(request, "trend"),
         trend_period=request.GET.get("over", "1y"),
     )
-    return render(request, "records/chart/results.jinja", {"page": chart.results_page(pk, asked, by=request.user)})
+    page = result_pages.page(pk, asked, here=here, by=request.user)
+    part = "_results" if "HX-Request" in request.headers else "results"
+    return render(request, f"records/chart/{part}.jinja", {"page": page})
 
 
 @require_safe
 def medicines(request: SignedIn, pk: UUID) -> HttpResponse:
-    page = chart.medicines_page(pk, by=request.user, past="past" in request.GET)
+    page = medicine_pages.page(pk, by=request.user, past="past" in request.GET)
     return render(request, "records/chart/medicines.jinja", {"page": page})
 
 
 @require_safe
 def problems(request: SignedIn, pk: UUID) -> HttpResponse:
-    return render(request, "records/chart/problems.jinja", {"page": chart.problems_page(pk, by=request.user)})
+    return render(request, "records/chart/problems.jinja", {"page": lists.problems_page(pk, by=request.user)})
 
 
 @require_safe
 def allergies(request: SignedIn, pk: UUID) -> HttpResponse:
-    return render(request, "records/chart/allergies.jinja", {"page": chart.allergies_page(pk, by=request.user)})
+    return render(request, "records/chart/allergies.jinja", {"page": lists.allergies_page(pk, by=request.user)})
 
 
 @require_safe
 def section(request: SignedIn, pk: UUID, here: str) -> HttpResponse:
     """A section that is a plain list: immunisations, procedures, encounters, documents."""
-    page = chart.list_page(pk, here, by=request.user, before=row_id(request, "before"))
+    page = lists.list_page(pk, here, by=request.user, before=row_id(request, "before"))
     return render(request, f"records/chart/{here}.jinja", {"page": page})
 
 
 @require_safe
+def care(request: SignedIn, pk: UUID) -> HttpResponse:
+    return render(request, "records/chart/care.jinja", {"page": care_pages.page(pk, by=request.user)})
+
+
+@require_safe
 def document(request: SignedIn, pk: UUID, document: UUID) -> HttpResponse:
-    page = chart.document_page(pk, document, by=request.user)
+    page = documents.page(pk, document, by=request.user)
     return render(request, "records/chart/document.jinja", {"page": page})
 
 
 @require_safe
 def timeline(request: SignedIn, pk: UUID) -> HttpResponse:
-    page = chart.timeline_page(pk, by=request.user, before=row_id(request, "before"))
+    page = timelines.page(pk, by=request.user, before=row_id(request, "before"))
     return render(request, "records/chart/timeline.jinja", {"page": page})
 
 
 @require_safe
 def access(request: SignedIn, pk: UUID) -> HttpResponse:
-    return render(request, "records/chart/access.jinja", {"page": chart.access_page(pk, by=request.user)})
+    return render(request, "records/chart/access.jinja", {"page": access_pages.page(pk, by=request.user)})

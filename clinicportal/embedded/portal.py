@@ -89,7 +89,7 @@ class Portal:
 
     def _worker(self) -> Child:
         heartbeat = self.paths.run / "worker.heartbeat"
-        argv = ["-m", "celery", "-A", "clinicportal", "worker", "--concurrency", "2", "--loglevel", "INFO"]
+        argv = ["-m", "celery", "-A", "clinicportal", "worker", "--concurrency", "4", "--loglevel", "INFO"]
         argv += ["--without-gossip", "--without-mingle", "--include", "clinicportal.embedded.heartbeat"]
         child = self._child("worker", argv, process="worker", CLINICPORTAL_HEARTBEAT_FILE=str(heartbeat))
         child.ready = child.healthy = Touched(heartbeat, child, within=30)

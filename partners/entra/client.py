@@ -16,8 +16,8 @@ from django.conf import settings
 from urllib3.exceptions import NewConnectionError
 
 from clinicportal.http import Session, entra_session
+from partners.entra import credentials
 from partners.entra.conditional_access import People, Policy
-from partners.entra.credentials import Tokens
 from partners.entra.errors import ALREADY_MEMBER, Refused, TryLater, code_and_message, meaning
 
 log = structlog.get_logger(__name__)
@@ -104,7 +104,7 @@ class Graph:
         self._session, self._config = session, config
         self._traffic = traffic or NoTraffic()
         self._url = config["graph_url"].rstrip("/")
-        self._tokens = Tokens(session, config)
+        self._tokens = credentials.Tokens(session, config)
 
     def find_users(self, address: str) -> list[User]:
         """Everybody who has the address, in any of the places where Entra keeps one (entra-docs: invitation API)."""
@@ -163,6 +163,10 @@ class Graph:
         """Application permissions that our token carries. Read for the operator, unverified: it decides nothing."""
         claims = jwt.decode(self._tokens.get(), options={"verify_signature": False})
         return sorted(claims.get("roles", []))
+
+    def proves_itself_by(self) -> str:
+        """ "secret", "certificate" or "federated token"."""
+        return credentials.kind(self._config)
 
     def group_name(self) -> str:
         return self._call("GET", f"/groups/{self._config['group_id']}", params={"$select": "displayName"})[
@@ -324,6 +328,11 @@ def _json_or_none(answer: requests.Response) -> Any:
         return answer.json()
     except requests.exceptions.JSONDecodeError:
         return None
+
+
+def onlooker() -> Graph:
+    """A client that no traffic rule holds back, for a look by hand."""
+    return Graph(entra_session(), settings.ENTRA)
 
 
 @functools.cache

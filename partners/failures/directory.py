@@ -170,7 +170,7 @@ PARKED = {
     ),
     "credentials": _parked(
         BY_HAND, _("The directory does not accept the credentials of the Graph registration."), Turn.OPERATOR,
-        _("Renew them (ENTRA_GRAPH_CLIENT_SECRET), run `entra check`, then try again."),
+        _("Renew the secret, the certificate or the token file, run `entra check`, then close this or try again."),
     ),
     "mail_server_away": _parked(
         BY_HAND, _("The mail server could not be reached for a whole day."), Turn.OPERATOR,

@@ -158,12 +158,19 @@ DECLARE
     shut CONSTANT text[] := partners_shut_kinds(kinds, names);
     domains CONSTANT text[] := ARRAY(SELECT name FROM partners_shut WHERE name LIKE 'domain:%');
     chosen bigint;
+    begun boolean;
 BEGIN
     IF job IS NULL THEN
-        SELECT s.id, s.last_code INTO chosen, code_before FROM partners_step s
-        WHERE s.state = 'waiting' AND s.due_at <= statement_timestamp() AND s.kind <> ALL (shut)
-            AND (s.leased_until IS NULL OR s.leased_until < statement_timestamp()) AND partners_may_go(s, domains)
-        ORDER BY s.due_at LIMIT 1 FOR UPDATE OF s SKIP LOCKED;
+        -- Whoever is on the way goes before whoever has not begun: else, with many at once, all would be invited
+        -- before the first of them gets a mail.
+        FOREACH begun IN ARRAY ARRAY[true, false] LOOP
+            SELECT s.id, s.last_code INTO chosen, code_before FROM partners_step s
+            WHERE s.state = 'waiting' AND s.due_at <= statement_timestamp() AND s.kind <> ALL (shut)
+                AND (s.kind <> 'invite') = begun
+                AND (s.leased_until IS NULL OR s.leased_until < statement_timestamp()) AND partners_may_go(s, domains)
+            ORDER BY s.due_at LIMIT 1 FOR UPDATE OF s SKIP LOCKED;
+            EXIT WHEN chosen IS NOT NULL;
+        END LOOP;
     ELSE
         SELECT s.id, s.last_code INTO chosen, code_before FROM partners_step s
         WHERE s.job_id = job AND s.state = 'waiting' AND s.due_at <= statement_timestamp() AND s.kind <> ALL (shut)

@@ -243,7 +243,8 @@ def approve_now(request: Request, intention: stepup.Intention) -> HttpResponse:
 
 
 stepup.register(
-    "approve", stepup.Act(approve_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]))
+    "approve",
+    stepup.Act(approve_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]), typed=True),
 )
 
 
@@ -354,7 +355,7 @@ def _about_the_person(request: Request, pk: int, act: Any) -> HttpResponse:
 @require_POST
 @approvers_only
 def start_again(request: Request, pk: int) -> HttpResponse:
-    """Let the person accept and sign in anew: whoever presses here has made sure who it is."""
+    """Let the person accept and sign in anew. Where they were ever admitted, "Confirm" has to follow."""
     found = find(request, pk)
     if not may_need_help(found):
         refuse(request)
@@ -368,15 +369,24 @@ def start_again(request: Request, pk: int) -> HttpResponse:
 @require_POST
 @approvers_only
 def let_in(request: Request, pk: int) -> HttpResponse:
-    """The account is back in the directory, and that is right."""
-    found = find(request, pk)
-    if progress.job_of(found) is None:
+    """The account is back in the directory, and that is right. Asks for a fresh proof: access comes back by it."""
+    if progress.job_of(find(request, pk)) is None:
         refuse(request)
+    return stepup.go(request, "let_in", {"pk": pk})
+
+
+def let_in_now(request: Request, intention: stepup.Intention) -> HttpResponse:
+    found = find(request, intention["pk"])
     try:
         directory.resume(found.job.guest, by=request.user)
     except Denied as reason:
         messages.warning(request, str(reason))
-    return redirect("partners:decision", pk=pk)
+    return redirect("partners:decision", pk=found.pk)
+
+
+stepup.register(
+    "let_in", stepup.Act(let_in_now, lambda intention: reverse("partners:decision", args=[intention["pk"]]))
+)
 
 
 def _with_form(request: Request, pk: int, template: str, form_class: Any, act: Any, done: str = "") -> HttpResponse:

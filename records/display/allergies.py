@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from enum import StrEnum
 
-from django.utils.translation import gettext as _
-
+from clinicportal.texts import gettext as _
 from records.display import codes, dates, fhir, names
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error

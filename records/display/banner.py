@@ -1,13 +1,13 @@
 """The patient banner: name, birth, gender and number, always in this order [PAB-0016]."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from django.utils.translation import gettext as _
-
+from clinicportal.texts import gettext as _
 from records.display import codes, dates, fhir, identifiers, names
 from records.display.dates import When
 from records.display.identifiers import Identifier
@@ -89,7 +89,7 @@ def person(patient: fhir.Json, on: date) -> Person:
 def similar(people: list[Who]) -> set[int]:
     """Places in `people` of those who could be taken for each other: same family name and first given name.
 
-    Accents and case do not tell two people apart in a hurry, so they are ignored.
+    Accents, case and doubled letters do not tell two people apart in a hurry, so they are ignored.
     """
     seen: dict[tuple[str, str], list[int]] = {}
     for place, who in enumerate(people):
@@ -99,8 +99,12 @@ def similar(people: list[Who]) -> set[int]:
     return {place for places in seen.values() if len(places) > 1 for place in places}
 
 
+_DOUBLED = re.compile(r"(\w)\1+")
+
+
 def _folded(name: str) -> str:
-    return "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    bare = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    return _DOUBLED.sub(r"\1", bare)
 
 
 def address_and_contacts(patient: fhir.Json) -> tuple[Contact, ...]:

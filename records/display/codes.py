@@ -2,8 +2,7 @@
 
 import re
 
-from django.utils.translation import gettext as _
-
+from clinicportal.texts import gettext as _
 from records.display import fhir
 from records.display.words import clean
 

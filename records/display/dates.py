@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from clinicportal.texts import gettext as _
 from records.display import fhir
 from records.display.words import clean
 

@@ -13,10 +13,10 @@ from datetime import UTC, tzinfo
 from enum import StrEnum
 
 import nh3
-from django.utils.translation import gettext as _
 from markupsafe import Markup
 
-from records.display import codes, dates, fhir
+from clinicportal.texts import gettext as _
+from records.display import cda, codes, dates, fhir, files
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean, clean_lines
@@ -43,18 +43,25 @@ _NOTHING = Markup()
 class Form(StrEnum):
     TEXT = "text"
     HTML = "html"
+    FILE = "file"
     ABSENT = "absent"
 
 
 @dataclass(frozen=True)
 class Body:
-    """One part of a document. `html` is safe to print; `text` is not escaped; `absent` says why there is neither."""
+    """One part of a document. `html` is safe to print; `text` is not escaped; `absent` says why there is neither.
+
+    A file is fetched by its `place` among the attachments; a `picture` stands in the page.
+    """
 
     form: Form
     title: str = ""
     text: str = ""
     html: Markup = _NOTHING
     absent: str = ""
+    place: int = -1
+    picture: bool = False
+    size: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,7 @@ def _report_marks(status: str) -> tuple[Mark, ...]:
 
 
 def _bodies(attachments: Iterable[fhir.Json], resource: fhir.Json) -> tuple[Body, ...]:
-    bodies = [body_of(attachment) for attachment in attachments]
+    bodies = [replace(body_of(attachment), place=place) for place, attachment in enumerate(attachments)]
     narrative = fhir.mapping(resource.get("text")).get("div")
     if isinstance(narrative, str) and not any(body.form is not Form.ABSENT for body in bodies):
         # The narrative stands in where no attachment can be read.
@@ -202,7 +209,10 @@ def body_of(attachment: fhir.Json) -> Body:
     data = attachment.get("data")
     if not isinstance(data, str) or not data:
         return Body(Form.ABSENT, title, absent=_elsewhere(attachment, kind))
-    if kind not in ("text/plain", "") and "html" not in kind:
+    if file := files.of(attachment):
+        size = _("%(size)s kB") % {"size": f"{max(1, len(file.content) // 1024):,}"}
+        return Body(Form.FILE, title or _kind_of_file(file.type), picture=file.is_picture, size=size)
+    if kind not in ("text/plain", "") and "html" not in kind and "xml" not in kind:
         return Body(Form.ABSENT, title, absent=_not_opened(kind, len(data) * 3 // 4))
     if len(data) * 3 // 4 > MOST_BYTES:
         return Body(Form.ABSENT, title, absent=_("This text is too long to show here. Ask the source for it."))
@@ -213,6 +223,9 @@ def body_of(attachment: fhir.Json) -> Body:
     text = _decoded(raw, charset)
     if "html" in kind:
         return _html(text, title)
+    if "xml" in kind:
+        narrative = cda.html_of(text)
+        return _html(narrative, title) if narrative else Body(Form.ABSENT, title, absent=_not_opened(kind, len(raw)))
     text = clean_lines(text, longest=MOST_BYTES).strip("\n")
     if not text.strip():
         return Body(Form.ABSENT, title, absent=_("The text is empty."))

@@ -130,6 +130,11 @@ def reference_key(reference: object) -> str:
     return "/".join(parts[-2:]) if len(parts) >= 2 else ""
 
 
+def plain_id(resource: Json) -> str:
+    """The id of a resource at its source."""
+    return clean(resource.get("id"))
+
+
 def local_id(reference: object) -> str:
     """The id at the source that a Reference names, whichever way it is written: Type/id, an address, urn:uuid:id."""
     return reference_key(reference).removeprefix("urn:uuid:").rpartition("/")[2]

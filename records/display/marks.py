@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.utils.translation import gettext as _
+from clinicportal.texts import gettext as _
 
 
 class Kind(StrEnum):

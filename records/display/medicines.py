@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, timedelta, tzinfo
 from enum import StrEnum
 
-from django.utils.translation import gettext as _
-
+from clinicportal.texts import gettext as _
 from records.display import amounts, codes, dates, fhir, names, timing
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error

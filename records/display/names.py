@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from django.utils.translation import gettext as _
-
+from clinicportal.texts import gettext as _
 from records.display import codes, fhir
 from records.display.words import clean
 

@@ -4,15 +4,18 @@ from dataclasses import dataclass
 
 from records.display.allergies import Allergies
 from records.display.banner import Contact, Who
+from records.display.care import Care
 from records.display.dates import When
 from records.display.documents import Document
 from records.display.encounters import Encounter
 from records.display.flowsheet import Flowsheet
 from records.display.immunisations import Immunisation
 from records.display.medicines import Medicine, Medicines
+from records.display.news import Told
 from records.display.problems import Problems
 from records.display.procedures import Procedure
 from records.display.results import Result
+from records.display.since import Since
 from records.display.timeline import Day
 from records.display.trend import Trend
 
@@ -22,6 +25,7 @@ class Link:
     href: str
     text: str
     current: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Feed:
 
     facility: str
     up_to: When | None
+    late: str = ""
+    """In words, when the feed is later than it should be."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,33 @@ class Chart:
     feed: Feed
     here: str
 
+    @property
+    def seed(self) -> int:
+        """Which of six patterns tells this record from another one that is open beside it."""
+        return int(self.patient_id[:4], 16) % 6
+
+
+@dataclass(frozen=True)
+class FramePage:
+    chart: Chart
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What stands on paper: who printed it and when, and the code by which the event is found again."""
+
+    code: str
+    by: str
+    at: When
+
 
 @dataclass(frozen=True)
 class SummaryPage:
     """The sections in the order of the International Patient Summary. None: not in the reader's access."""
 
     chart: Chart
+    stamp: Stamp | None
+    since: Since | None
     problems: Problems | None
     medicines: Medicines | None
     immunisations: tuple[Immunisation, ...] | None
@@ -96,6 +123,8 @@ class ResultsPage:
     only_flagged: bool
     shown: int
     read: int
+    new: frozenset[str] = frozenset()
+    """Our ids of the results that came or changed since the reader last looked."""
     trend: Trend | None = None
     trend_periods: tuple[Link, ...] = ()
     trend_after: int = -1
@@ -141,6 +170,12 @@ class DocumentPage:
 
 
 @dataclass(frozen=True)
+class CarePage:
+    chart: Chart
+    care: Care
+
+
+@dataclass(frozen=True)
 class TimelinePage:
     chart: Chart
     days: tuple[Day, ...]
@@ -176,6 +211,19 @@ class PatientRow:
     why: tuple[str, When] | None
     caseload: str
     similar: bool = False
+    opened: When | None = None
+    news: Told | None = None
+    """None: never opened, so there is nothing that it could be new against."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A filter that the reader keeps under a name."""
+
+    id: int
+    name: str
+    show: str
+    caseload: str
 
 
 @dataclass(frozen=True)
@@ -192,6 +240,8 @@ class PatientsPage:
     searched: str = ""
     following: str | None = None
     more: bool = False
+    show: str = ""
+    kept: tuple[Kept, ...] = ()
 
     @property
     def scope(self) -> str:

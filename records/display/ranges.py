@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.utils.translation import gettext as _
-
+from clinicportal.texts import gettext as _
 from records.display import amounts, codes, fhir
 from records.display.amounts import NO_UNIT, Unit
 from records.display.marks import NO_FLAG, Flag, Step, step_flag

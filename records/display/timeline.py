@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, tzinfo
 
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from clinicportal.texts import gettext as _
 from records.display import (
     allergies,
     dates,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from clinicportal.texts import gettext as _
 from records.display import amounts, codes, dates, fhir
 
 # HL7 v3 GTSAbbreviation, and the Latin that sources write in its place.

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.utils.translation import gettext as _
-
 from clinicportal import plots
+from clinicportal.texts import gettext as _
 from records.display import dates, results
 from records.display.dates import When
 from records.display.flowsheet import short_name

@@ -13,16 +13,20 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.utils import timezone
+
 from records import labels, tokens
 from records.ids import texts_of_ids
+from records.importing import shapes
 from records.importing.parsing import Reason, Unreadable
 from records.importing.reading import Arrived
 from records.importing.references import Addresses, by_token, conditional, in_text
-from records.models import Patient
+from records.label_rules import classes_by_code, rules
+from records.models import Patient, Source
 from records.sections import section_of
 from records.times import start_of
 
-RULES = b"1"
+RULES = b"2"
 """Part of every digest. Raise it when this module, sections.py or labels.py read the same text differently:
 the next import of the same files then brings the columns up to date."""
 
@@ -81,33 +85,25 @@ PATIENT_FIELDS = ("subject", "patient", "beneficiary", "individual", "for")
 """Where types without a Shape say whose they are."""
 
 
-class Row(NamedTuple):
-    """A resource as the table holds it; references to patients are still `Type/id` or conditional."""
+@dataclass(slots=True)
+class Taken:
+    """All that one resource adds to the database. References to patients are `Type/id` or conditional."""
 
     id: str
     type: str
     fhir_id: str
-    patient_id: str | None
     section: str | None
-    code: str
-    label: str
-    time: datetime | None
-    status: str
-    encounter_id: str | None
-    own_classes: str
-    """As PostgreSQL writes an array, like `holds`: psycopg is slow with lists."""
+    patient_id: str | None
+    labelled_by: frozenset[str]
+    """What sets each of its own labels (records/labels.py)."""
     holds: str
+    """As PostgreSQL writes an array: it is empty for nearly all, and compared more than read."""
     version_id: str
     last_updated: datetime | None
     digest: bytes
-    raw: str
-
-
-@dataclass
-class Taken:
-    """All that one resource adds to the database."""
-
-    row: Row
+    raw: bytes
+    line: bytes
+    """The columns of LINE, as COPY reads them."""
     patient: Patient | None = None
     tokens: frozenset[str] = frozenset()
     links: tuple[tuple[str, str], ...] = ()
@@ -125,12 +121,22 @@ class Taken:
         return {*self.others, *(target for _, target in self.links)} if self.others or self.links else set()
 
 
+LINE = (
+    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "encounter_id", "holds", "version_id",
+    "last_updated", "rules", "digest", "raw",
+)  # fmt: skip
+
+
 class Extraction:
     """Takes resources of one source apart."""
 
-    def __init__(self, source_id: UUID, mrn_system: str) -> None:
-        self.source_id, self.mrn_system = source_id, mrn_system
-        self.id_of = texts_of_ids(source_id)
+    def __init__(self, source: Source) -> None:
+        self.source_id, self.mrn_system = source.pk, source.mrn_system
+        self.of_source = frozenset(source.classes)
+        self.id_of = texts_of_ids(source.pk)
+        self.version = str(rules().version)
+        self.rules = b"%s|%s|%s" % (RULES, self.version.encode(), ",".join(sorted(self.of_source)).encode())
+        self.unlabelled = hashlib.sha256(self.rules + b"||")
 
     def take(self, arrived: Arrived) -> Taken:
         """Raises Unreadable when an element has not the shape that FHIR R4 gives it."""
@@ -141,45 +147,67 @@ class Extraction:
             raise Unreadable(Reason.WRONG_SHAPE, detail) from None
 
     def _take(self, arrived: Arrived) -> Taken:
-        resource, raw = arrived.document, arrived.raw
-        shape = SHAPES.get(arrived.type, OTHER)
+        resource, raw, kind = arrived.document, arrived.raw, arrived.type
+        shapes.check(resource)
+        shape = SHAPES.get(kind, OTHER)
         section = section_of(resource)
         # The url of an inline label may hide behind an escape.
         inline = b"sec-label" in raw or (b"\\" in raw and b"\\u" in raw)
-        classes = labels.own_classes(resource, inline=inline) | arrived.classes
+        labelled_by = labels.set_by(
+            text=labels.own_classes(resource, inline=inline), bundle=arrived.classes, source=self.of_source,
+            code=classes_by_code(resource), version=self.version,
+        )  # fmt: skip
         about, awaits = about_of(resource, arrived, shape)
-        # What is in no section is shown to no one, whoever else it is about; a Provenance gets its section later.
-        others = others_in(resource, arrived, about) if section or arrived.type == "Provenance" else frozenset()
-        awaits |= unresolved_in(resource, arrived)
+        others: frozenset[str] = frozenset()
+        if names_others(arrived, about):
+            # What is in no section is shown to no one, whoever else it is about; a Provenance gets its section later.
+            if section or kind == "Provenance":
+                others = others_in(resource, arrived, about)
+            awaits |= waiting_for(by_identifiers(resource), arrived)
+        if b"?" in raw and b"?identifier=" in raw:
+            awaits |= waiting_for(in_text(raw), arrived)
         system, code, label = code_of(resource, shape.code)
-        meta = resource.get("meta") or {}
-        row = Row(
-            id=self.id_of(f"{arrived.type}/{arrived.fhir_id}"),
-            type=arrived.type,
-            fhir_id=arrived.fhir_id,
-            patient_id=self.id_of(about) if about else None,
-            section=section,
-            code=f"{system}|{code}"[:120] if code else "",
-            label=label[:300],
-            time=first_time(resource, shape.time),
-            status=status_of(resource, shape.status)[:40],
-            encounter_id=self.encounter_of(resource, arrived),
-            own_classes=as_array(classes),
-            holds=as_array([self.id_of(target) for target in contents_of(resource, arrived.addresses)]),
-            version_id=text(meta.get("versionId"))[:64],
-            last_updated=start_of(meta.get("lastUpdated")),
-            digest=digest_of(raw, arrived.classes),
-            raw=raw.decode(),
-        )
-        taken = Taken(row, about=about, others=others, awaits=awaits)
+        meta = resource.get("meta") or NOTHING
+        version_id, last_updated = text(meta.get("versionId"))[:64], start_of(meta.get("lastUpdated"))
+        holds = as_array([self.id_of(target) for target in contents_of(resource, arrived.addresses)])
+        digest = self.digest_of(raw, arrived.classes)
+        id = self.id_of(f"{kind}/{arrived.fhir_id}")
+        columns = "\t".join((
+            id,
+            kind,
+            arrived.fhir_id,
+            section or NULL,
+            escaped(f"{system}|{code}"[:120]) if code else "",
+            escaped(label[:300]),
+            moment(first_time(resource, shape.time)),
+            escaped(status_of(resource, shape.status)[:40]),
+            self.encounter_of(resource, arrived) or NULL,
+            holds,
+            escaped(version_id),
+            moment(last_updated),
+            self.version,
+            f"\\\\x{digest.hex()}\t",
+        ))  # fmt: skip
+        taken = Taken(
+            id, kind, arrived.fhir_id, section, self.id_of(about) if about else None, labelled_by, holds, version_id,
+            last_updated, digest, raw, columns.encode() + escaped_bytes(raw), about=about, others=others, awaits=awaits,
+        )  # fmt: skip
         if arrived.type == "Patient":
-            taken.patient = patient_columns(resource, row, self.source_id, self.mrn_system)
-            taken.patient.classes = sorted(classes)
+            taken.patient = patient_columns(resource, taken, self.source_id, self.mrn_system)
             taken.tokens = frozenset(tokens.of_patient(resource))
             taken.links = tuple(links_of(resource, arrived.addresses))
         elif arrived.type == "Consent":
             taken.consent = resource
         return taken
+
+    def digest_of(self, raw: bytes, outer: Iterable[str]) -> bytes:
+        """Of the text and of all else that decides the columns: the rules, and labels on the Bundle around it."""
+        if outer:
+            digest = hashlib.sha256(b"%s|%s|" % (self.rules, ",".join(sorted(outer)).encode()))
+        else:
+            digest = self.unlabelled.copy()
+        digest.update(raw)
+        return digest.digest()
 
     def encounter_of(self, resource: dict[str, Any], arrived: Arrived) -> str | None:
         context = resource.get("encounter") or resource.get("context")
@@ -189,14 +217,37 @@ class Extraction:
         return self.id_of(target) if target and target.startswith("Encounter/") else None
 
 
-def digest_of(raw: bytes, outer: Iterable[str]) -> bytes:
-    """Of the text and of all else that decides the columns: the rules, and labels on the Bundle around it."""
-    return hashlib.sha256(b"%s|%s|%s" % (RULES, ",".join(sorted(outer)).encode(), raw)).digest()
+NULL = "\\N"
+"""As COPY reads it."""
+NOTHING: dict[str, Any] = {}
+
+
+def escaped(value: str) -> str:
+    """`value` as COPY reads it back."""
+    if value.isprintable() and "\\" not in value:
+        return value
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def escaped_bytes(raw: bytes) -> bytes:
+    if b"\\" in raw:
+        raw = raw.replace(b"\\", b"\\\\")
+    if b"\t" in raw or b"\r" in raw:  # white space between tokens; line ends are gone already
+        raw = raw.replace(b"\t", b"\\t").replace(b"\r", b"\\r")
+    return raw
+
+
+def moment(time: datetime | None) -> str:
+    return time.isoformat() if time else NULL
 
 
 def as_array(items: Collection[object]) -> str:
     """A PostgreSQL array of words that need no quotes (classes, UUIDs)."""
     return "{" + ",".join(sorted({str(item) for item in items})) + "}" if items else "{}"
+
+
+def from_array(array: str) -> list[str]:
+    return array[1:-1].split(",") if array != "{}" else []
 
 
 def text(value: Any) -> str:
@@ -266,33 +317,32 @@ def by_identifier(reference: dict[str, Any]) -> str | None:
     return by_token("Patient", f"{identifier.get('system', '')}|{identifier.get('value', '')}")
 
 
+def names_others(arrived: Arrived, about: str | None) -> bool:
+    """Whether the text may name a patient other than `about`; almost always answered by counting one word."""
+    if arrived.type == "Patient":  # its links are rows of their own
+        return False
+    mentions = arrived.raw.count(b"Patient")
+    return mentions > 1 or (mentions == 1 and not (about and about.encode() in arrived.raw))
+
+
 def others_in(resource: dict[str, Any], arrived: Arrived, about: str | None) -> frozenset[str]:
     """`Patient/id` of the patients anywhere in the text, apart from `about`."""
-    mentions = arrived.raw.count(b"Patient")
-    if arrived.type == "Patient":  # its links are rows of their own
-        return frozenset()
-    if mentions == 0 or (mentions == 1 and about and about.encode() in arrived.raw):
-        return frozenset()
-    asked = [*in_text(arrived.raw), *by_identifiers(resource, arrived)]
+    asked = [*in_text(arrived.raw), *by_identifiers(resource)]
     targets = {target for one in asked if (target := arrived.addresses.find(one)) and target.startswith("Patient/")}
     return frozenset(targets - {about})
 
 
-def unresolved_in(resource: dict[str, Any], arrived: Arrived) -> frozenset[str]:
-    """Conditional references in the text whose targets are not known, and patients named by identifier only."""
-    asked = list(by_identifiers(resource, arrived))
-    if b"?identifier=" in arrived.raw:
-        asked += [one for one in in_text(arrived.raw) if conditional(one)]
-    keys = {key for one in asked if not arrived.addresses.find(one) and (key := conditional(one))}
+def waiting_for(asked: Iterable[str], arrived: Arrived) -> frozenset[str]:
+    """Those of the references `asked` that are conditional and whose targets are not known."""
+    keys = {key for one in asked if (key := conditional(one)) and not arrived.addresses.find(one)}
     return frozenset(by_token(*key)[:500] for key in keys)
 
 
-def by_identifiers(resource: dict[str, Any], arrived: Arrived) -> Iterator[str]:
-    """What `by_identifier` says of every reference that says it is of a patient. Rare, so rarely looked for."""
-    if b'"Patient"' in arrived.raw and arrived.type != "Patient":
-        for reference in logical_references(resource):
-            if asked := by_identifier(reference):
-                yield asked
+def by_identifiers(resource: dict[str, Any]) -> Iterator[str]:
+    """What `by_identifier` says of every reference that says it is of a patient."""
+    for reference in logical_references(resource):
+        if asked := by_identifier(reference):
+            yield asked
 
 
 def logical_references(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -424,7 +474,7 @@ CONTENTS: dict[str, Any] = {
 NAME_ORDER = {"official": 0, "usual": 1, None: 2, "nickname": 3, "anonymous": 4, "temp": 5, "maiden": 6, "old": 7}
 
 
-def patient_columns(resource: dict[str, Any], row: Row, source_id: UUID, mrn_system: str) -> Patient:
+def patient_columns(resource: dict[str, Any], taken: Taken, source_id: UUID, mrn_system: str) -> Patient:
     """The columns of a FHIR Patient: the name in use, and dates as precise as they are known."""
     name: dict[str, Any] = min(resource.get("name") or ({},), key=lambda name: NAME_ORDER.get(name.get("use"), 2))
     family, given = text(name.get("family")), " ".join(part for part in name.get("given") or () if part)
@@ -433,9 +483,10 @@ def patient_columns(resource: dict[str, Any], row: Row, source_id: UUID, mrn_sys
     gender = resource.get("gender")
     died = resource.get("deceasedDateTime")
     return Patient(
-        id=row.id,
+        id=taken.id,
         source_id=source_id,
-        fhir_id=row.fhir_id,
+        fhir_id=taken.fhir_id,
+        classes=labels.named(taken.labelled_by),
         active=resource.get("active") is not False,
         family=family[:200],
         given=given[:200],
@@ -446,6 +497,7 @@ def patient_columns(resource: dict[str, Any], row: Row, source_id: UUID, mrn_sys
         deceased=bool(died) or resource.get("deceasedBoolean") is True,
         deceased_date=date_of(text(died)[:10]),
         mrn=mrn_of(resource, mrn_system)[:64],
+        received_at=timezone.now(),
     )
 
 

@@ -12,7 +12,7 @@ import mmap
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from records import labels
+from records.importing import rejections
 from records.importing.bundles import STRING_TOKEN, Bundle, Entry, read_bundle, skip_space
 from records.importing.parsing import FHIR_ID, MAX_BYTES, Reason, Unreadable, identity, parse
 from records.importing.references import DIRECTORY_TYPES, Addresses, literal
@@ -29,6 +30,8 @@ HEAD = 2**20
 """How much of a file is looked at to tell what it is."""
 MAX_DOCUMENT = 4 * 2**30
 """Of a Bundle file, unpacked: it is spread out on disk, not in memory."""
+UNPACKED, RATIO = 64 * 2**20, 200
+"""An archive may unpack to the first, or to so many times its size if that is more."""
 KEPT = 2**16
 """How much is kept of a line that is larger than a resource may be."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -58,6 +61,8 @@ class Refused(NamedTuple):
     reason: Reason
     detail: str
     raw: bytes
+    whole: bool = True
+    """False when only the start of what came is kept."""
 
 
 class Deleted(NamedTuple):
@@ -67,7 +72,15 @@ class Deleted(NamedTuple):
     """`Type/id`"""
 
 
-Outcome = Arrived | Refused | Deleted
+class Mended(NamedTuple):
+    """A line that was rejected, exported and mended has been read, the line above this."""
+
+    file: str
+    number: int
+    rejection: int
+
+
+Outcome = Arrived | Refused | Deleted | Mended
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,8 @@ def look_at(path: Path, name: str) -> File | None:
     """What kind of file this is; None when no FHIR resource is in sight."""
     with opened(path) as stream:
         head = stream.read(HEAD).removeprefix(BYTE_ORDER_MARK).lstrip()
+    if head.startswith(rejections.START):
+        return File(path, name, path.stat().st_size, OTHER_RANK, by_lines=True)
     types = {match[1].decode() for match in RESOURCE_TYPE.finditer(head)}
     lines = [line for line in head.split(b"\n")[:20] if line.strip()]
     parsed = [document for line in lines if (document := object_in(line)) is not None]
@@ -159,7 +174,29 @@ def opened(path: Path, on_progress: Callable[[int], None] | None = None) -> Iter
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         plain = io.BufferedReader(Counted(file, on_progress), HEAD) if on_progress else file
-        yield io.BufferedReader(gzip.GzipFile(fileobj=plain), HEAD) if packed else plain
+        yield io.BufferedReader(Unpacked(plain, path.stat().st_size), HEAD) if packed else plain
+
+
+class Bomb(Exception):
+    """An archive that unpacks to far more than any record does."""
+
+
+class Unpacked(io.RawIOBase):
+    """A gzip archive. Raises Bomb when it unpacks to more than any feed would: records come to a twentieth or so."""
+
+    def __init__(self, packed: Any, size: int) -> None:
+        self.stream, self.limit, self.length = gzip.GzipFile(fileobj=packed), max(UNPACKED, RATIO * size), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self.stream.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        self.length += len(chunk)
+        if self.length > self.limit:
+            raise Bomb(f"unpacks to more than {self.limit:,} bytes")
+        return len(chunk)
 
 
 class Counted(io.RawIOBase):
@@ -189,6 +226,10 @@ def read(file: File, addresses: Addresses, on_progress: Callable[[int], None] | 
             for outcome in by_lines(stream, file.name, addresses) if file.by_lines else whole(stream, file, addresses):
                 number = getattr(outcome, "number", number)
                 yield outcome
+    except Bomb as bomb:
+        yield Refused(
+            file.name, number + 1, Reason.TOO_LARGE, f"the file cannot be read on: it {bomb}", b"", whole=False
+        )
     except UNREADABLE_FILE as error:
         yield Refused(file.name, number + 1, Reason.BROKEN_FILE, f"the file cannot be read on: {describe(error)}", b"")
 
@@ -204,12 +245,26 @@ def by_lines(stream: BinaryIO, name: str, addresses: Addresses) -> Iterator[Outc
         number += 1
         if len(line) > MAX_BYTES and not line.endswith(b"\n"):
             length = len(line) + skip_line(stream)
-            yield Refused(name, number, Reason.TOO_LARGE, too_large(length), line[:KEPT])
+            yield Refused(name, number, Reason.TOO_LARGE, too_large(length), line[:KEPT], whole=False)
             continue
         if number == 1:
             line = line.removeprefix(BYTE_ORDER_MARK)
         if line := line.strip():
-            yield from receive(line, name, number, addresses)
+            if line.startswith(rejections.START):
+                yield from receive_mended(line, name, number, addresses)
+            else:
+                yield from receive(line, name, number, addresses)
+
+
+def receive_mended(line: bytes, name: str, number: int, addresses: Addresses) -> Iterator[Outcome]:
+    """A line of an export of rejections, as somebody mended it."""
+    try:
+        rejection, raw = rejections.unpack(line)
+    except ValueError as problem:
+        yield Refused(name, number, Reason.BROKEN_JSON, f"not a line of an export of rejections: {problem}", line)
+        return
+    yield from receive(raw.strip(), name, number, addresses)
+    yield Mended(name, number, rejection)
 
 
 def skip_line(stream: BinaryIO) -> int:
@@ -230,7 +285,7 @@ def whole(stream: BinaryIO, file: File, addresses: Addresses) -> Iterator[Outcom
             length += spread.write(chunk if length else chunk.removeprefix(BYTE_ORDER_MARK))
             if length > MAX_DOCUMENT:
                 detail = f"more than {MAX_DOCUMENT:,} bytes unpacked"
-                yield Refused(file.name, 1, Reason.TOO_LARGE, detail, b"")
+                yield Refused(file.name, 1, Reason.TOO_LARGE, detail, b"", whole=False)
                 return
         spread.flush()
         with mmap.mmap(spread.fileno(), 0, access=mmap.ACCESS_READ) as text:
@@ -241,7 +296,7 @@ def whole(stream: BinaryIO, file: File, addresses: Addresses) -> Iterator[Outcom
                 spread.seek(0)  # more follows: lines, the first of which is longer than what was looked at
                 yield from by_lines(spread, file.name, addresses)
             elif length > MAX_BYTES:
-                yield Refused(file.name, 1, Reason.TOO_LARGE, too_large(length), text[:KEPT])
+                yield Refused(file.name, 1, Reason.TOO_LARGE, too_large(length), text[:KEPT], whole=False)
             else:
                 yield from receive(text[:].strip(), file.name, 1, addresses)
 
@@ -259,28 +314,37 @@ NO_CLASSES: frozenset[str] = frozenset()
 
 def receive(
     raw: bytes, name: str, number: int, addresses: Addresses, classes: frozenset[str] = NO_CLASSES, depth: int = 0
-) -> Iterator[Outcome]:
+) -> Iterable[Outcome]:
     """The resource that `raw` is; for a Bundle, those in it. `depth` counts the Bundles around it."""
     try:
-        if b'"Bundle"' in raw and is_bundle(bundle := read_bundle(raw)):
-            if depth == MAX_BUNDLES:
-                raise Unreadable(Reason.TOO_DEEP, f"more than {MAX_BUNDLES} Bundles inside of each other")
-            yield from expand(bundle, name, addresses, classes, depth + 1, first_number=number)
-            return
         localised = addresses.localise(plain_slashes(raw))
         document = parse(localised)
+        if document.get("resourceType") == "Bundle":
+            return receive_bundle(read_bundle(raw), name, number, addresses, classes, depth)
         if depth and document.get("resourceType") == "OperationOutcome":
-            return  # what a server says about a search, beside the records that were asked for
+            return ()  # what a server says about a search, beside the records that were asked for
         kind, fhir_id = identity(document)
         if kind in DIRECTORY_TYPES:
             addresses.directory.add(document)
     except Unreadable as unreadable:
-        yield Refused(name, number, unreadable.reason, unreadable.detail, raw)
+        # A Bundle with one bad entry is not a bad Bundle.
+        if b'"Bundle"' in raw and is_bundle(bundle := read_bundle(raw)):
+            return receive_bundle(bundle, name, number, addresses, classes, depth)
+        return (Refused(name, number, unreadable.reason, unreadable.detail, raw),)
     except (AttributeError, TypeError):
-        yield Refused(name, number, Reason.WRONG_SHAPE, "an element has not the shape that FHIR R4 gives it", raw)
-    else:
-        text = compact(localised, document) if b"\n" in localised else localised
-        yield Arrived(name, number, text, document, kind, fhir_id, classes, addresses)
+        detail = "an element has not the shape that FHIR R4 gives it"
+        return (Refused(name, number, Reason.WRONG_SHAPE, detail, raw),)
+    text = compact(localised, document) if b"\n" in localised else localised
+    return (Arrived(name, number, text, document, kind, fhir_id, classes, addresses),)
+
+
+def receive_bundle(
+    bundle: Bundle, name: str, number: int, addresses: Addresses, classes: frozenset[str], depth: int
+) -> Iterable[Outcome]:
+    if depth == MAX_BUNDLES:
+        detail = f"more than {MAX_BUNDLES} Bundles inside of each other"
+        return (Refused(name, number, Reason.TOO_DEEP, detail, bundle.text[:]),)
+    return expand(bundle, name, addresses, classes, depth + 1, first_number=number)
 
 
 ESCAPED = re.compile(rb"\\(.)", re.DOTALL)

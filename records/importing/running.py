@@ -22,13 +22,28 @@ from clinicportal import audit
 from records import caseloads, tokens
 from records.importing.extraction import Extraction, Taken
 from records.importing.parsing import Unreadable
-from records.importing.reading import Arrived, Deleted, File, Outcome, Refused, find_files, object_in, read, receive
+from records.importing.reading import (
+    Arrived,
+    Deleted,
+    File,
+    Mended,
+    Outcome,
+    Refused,
+    find_files,
+    object_in,
+    read,
+    receive,
+)
 from records.importing.references import DIRECTORY_TYPES, Addresses, Directory, conditional, literal
-from records.importing.storing import Batch, Store, only_import_of
+from records.importing.storing import Batch, Store, only_import_of, refuse_when_stopped
+from records.label_rules import rules
 from records.models import Awaited, Import, Patient, PatientToken, Resource, Source
 from records.settling import adopt_binaries, settle_source
 from records.times import start_of
 
+MAY_LACK = 0.1
+"""How much of what stands a snapshot may lack before somebody has to say that it is whole."""
+RELABEL_AT_ONCE = 2_000
 ROWS, BYTES = 5_000, 8 * 2**20
 """Of one batch, that is of one transaction, whichever is reached first. Up to three are in memory at a time."""
 
@@ -64,32 +79,70 @@ def import_files(
     source: Source,
     paths: list[Path],
     *,
+    snapshot: bool = False,
+    may_lack: float = MAY_LACK,
     on_progress: Callable[[Progress], None] = lambda _: None,
     using: str = DEFAULT_DB_ALIAS,
 ) -> Result:
     """Bring the FHIR resources in `paths` (files and folders) into `source`. Doing it again changes nothing.
 
-    Raises storing.AlreadyRunning. Needs the worker's role at `using`.
+    With `snapshot` they are all that the source holds: the rest becomes tombstones, if it is no more than `may_lack`
+    (a fraction) of what stands. Raises storing.AlreadyRunning, Stopped, SnapshotTooSmall. Needs the worker's role at
+    `using`.
     """
     started, started_at = time.monotonic(), timezone.now()
     files, others = find_files(paths)
     manifest = manifest_in(paths)
-    with only_import_of(source, using=using), tuned_for_bulk():
-        run = Import.objects.using(using).create(source=source)
+    refuse_when_stopped(source, using=using)
+    with (
+        only_import_of(source, using=using),
+        tuned_for_bulk(),
+        run_of(Import(source=source, files=len(files), snapshot=snapshot), using=using) as run,
+    ):
         store = Store(source, run, using=using)
         reading = Reading(source, files, load_directory(source, using=using), base_in(manifest))
         late = Late(source, store, reading, using=using)
         for batch, progress in in_background(reading.batches()):
             if batch:
                 store.write(late.complete(batch))
+                store.say_how_far(progress.fraction)
             on_progress(progress)
         late.look_again()
+        store.tombstone_the_rest(at_most=may_lack)
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
-        memberships = caseloads.refresh(source, using=using)
+        memberships = caseloads.refresh(source, patients_to_look_at(store), using=using)
         finish(run, start_of(manifest.get("transactionTime")) or started_at, using=using)
     awaiting = Awaited.objects.using(using).filter(resource__source=source).values("resource").distinct().count()
     return Result(run, len(files), others, time.monotonic() - started, awaiting, memberships)
+
+
+FEW = 2_000
+"""Up to so many patients are looked at by themselves; for more, looking at all is as good."""
+
+
+def patients_to_look_at(store: Store) -> set[str] | None:
+    """Whose memberships a run may have changed; None: anybody's.
+
+    Anybody's also when nothing changed, so that importing again mends what a killed run or a new caseload left.
+    """
+    runs = Import.objects.using(store.using).filter(source=store.source).exclude(pk=store.run.pk)
+    before = runs.order_by("-started_at").first()
+    unfinished = before is None or before.finished_at is None
+    if unfinished or store.partners_changed or not 0 < len(store.touched) <= FEW:
+        return None
+    return store.touched
+
+
+@contextmanager
+def run_of(run: Import, *, using: str) -> Iterator[Import]:
+    """The row of this run. What ends it early is noted there by its kind; a run that was killed just has no end."""
+    run.save(using=using, force_insert=True)
+    try:
+        yield run
+    except Exception as error:
+        Import.objects.using(using).filter(pk=run.pk).update(failed=type(error).__name__)
+        raise
 
 
 @contextmanager
@@ -108,7 +161,7 @@ def tuned_for_bulk() -> Iterator[None]:
 
 def finish(run: Import, up_to: Any, *, using: str) -> None:
     """Write down that the run ended, how current the source is now, and the event."""
-    Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now())
+    Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now(), fraction=1)
     known = Coalesce("imported_up_to", up_to)
     Source.objects.using(using).filter(pk=run.source_id).update(imported_up_to=Greatest(known, up_to))
     run.refresh_from_db(using=using)
@@ -116,7 +169,7 @@ def finish(run: Import, up_to: Any, *, using: str) -> None:
     audit.record(audit.Type.IMPORTED, run, detail={"source": run.source.name, **counts})
 
 
-COUNTS = ("read", "created", "changed", "unchanged", "older", "rejected")
+COUNTS = ("read", "created", "changed", "unchanged", "older", "rejected", "tombstoned")
 
 
 def manifest_in(paths: list[Path]) -> dict[str, Any]:
@@ -146,10 +199,11 @@ class Reading:
     def __init__(self, source: Source, files: list[File], directory: Directory, base: str = "") -> None:
         self.files = files
         self.addresses = Addresses(directory, tuple(one.rstrip("/") for one in (source.base, base) if one))
-        self.extraction = Extraction(source.pk, source.mrn_system)
+        self.extraction = Extraction(source)
         self.total = sum(file.size for file in files) or 1
         self.done = self.position = self.resources = 0
         self.started = time.monotonic()
+        self.last_refused: tuple[str, int] | None = None
 
     def batches(self) -> Iterator[tuple[Batch | None, Progress]]:
         """What to write, and how far that is; no batch when a file ends with little in hand."""
@@ -174,6 +228,10 @@ class Reading:
         if isinstance(outcome, Deleted):
             batch.deleted.append(outcome.target)
             return True
+        if isinstance(outcome, Mended):
+            if self.last_refused != (outcome.file, outcome.number):
+                batch.mended.append(outcome.rejection)
+            return True
         if isinstance(outcome, Arrived):
             try:
                 fitted = batch.add(self.extraction.take(outcome))
@@ -182,6 +240,7 @@ class Reading:
             except Unreadable as unreadable:
                 outcome = Refused(outcome.file, outcome.number, unreadable.reason, unreadable.detail, outcome.raw)
         batch.refuse(outcome)
+        self.last_refused = (outcome.file, outcome.number)
         return True
 
     def move_to(self, position: int) -> None:
@@ -256,13 +315,13 @@ class Late:
         awaited = {one for taken in batch.taken.values() for one in taken.awaits}
         found = self.find(awaited) if awaited else set()
         for taken in list(batch.taken.values()):
-            if not found.isdisjoint(taken.awaits) and (again := self.again(taken.row.type, taken.row.raw)):
+            if not found.isdisjoint(taken.awaits) and (again := self.again(taken.type, taken.raw)):
                 batch.replace(again)
         return batch
 
-    def again(self, kind: str, raw: str) -> Taken | None:
+    def again(self, kind: str, raw: bytes) -> Taken | None:
         """Take a resource apart that was taken before; None when newer rules would refuse it: it stays as it is."""
-        (outcome,) = receive(raw.encode(), kind, 0, self.reading.addresses)
+        (outcome,) = receive(raw, kind, 0, self.reading.addresses)
         try:
             return self.reading.extraction.take(outcome) if isinstance(outcome, Arrived) else None
         except Unreadable:
@@ -279,7 +338,7 @@ class Late:
             batch = Batch(refresh=True)
             rows = Resource.objects.using(self.using).filter(pk__in=waiting[start : start + 1_000])
             for kind, raw in rows.values_list("type", "raw"):
-                if again := self.again(kind, raw):
+                if again := self.again(kind, raw.encode()):
                     batch.add(again)
             self.store.write(batch)
 
@@ -309,3 +368,34 @@ class Late:
         by_id = {self.store.id_of(one): one for one in references if literal(one)}
         here = Patient.objects.using(self.using).filter(pk__in=by_id).values_list("pk", flat=True)
         return {by_id[str(pk)] for pk in here}
+
+
+# ---------------------------------------------------------------- reading again
+
+
+def relabel(source: Source, *, everything: bool = False, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Read the stored texts of `source` again that another version of the rules judged; return how many.
+
+    Safe to kill and to repeat: what is done carries the version. `everything` starts over. Raises as import_files.
+    """
+    refuse_when_stopped(source, using=using)
+    version, number, last = rules().version, 0, None
+    with only_import_of(source, using=using), tuned_for_bulk(), run_of(Import(source=source), using=using) as run:
+        store = Store(source, run, using=using)
+        reading = Reading(source, [], load_directory(source, using=using))
+        late = Late(source, store, reading, using=using)
+        rows = Resource.objects.using(using).filter(source=source)
+        if not everything:
+            rows = rows.exclude(rules=version)
+        while page := list((rows.filter(pk__gt=last) if last else rows).order_by("pk")[:RELABEL_AT_ONCE]):
+            batch = Batch(refresh=True)
+            for row in page:
+                if again := late.again(row.type, row.raw.encode()):
+                    batch.add(again)
+            store.write(batch)
+            number, last = number + len(batch.taken), page[-1].pk
+        adopt_binaries(source.pk, using=using)
+        settle_source(source.pk, using=using)
+        Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now(), fraction=1, read=number)
+        audit.record(audit.Type.RELABELLED, run, detail={"source": source.name, "rules": version, "number": number})
+    return number

@@ -18,31 +18,36 @@ from django.db import connections, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from records import caseloads, consents, links
+from records import caseloads, consents, links, requested
 from records.ids import texts_of_ids
-from records.importing.extraction import Row, Taken, as_array
+from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
+from records.importing.references import DIRECTORY_TYPES
+from records.labels import named
 from records.models import (
     AlsoAbout,
     Awaited,
+    FeedStop,
     Import,
     Patient,
     PatientLink,
     PatientToken,
     Rejection,
+    RequestedLabel,
     Resource,
     SensitiveClass,
     Source,
 )
 from records.settling import settle, unsettle
 
-COLUMNS = (*Row._fields, "classes", "settled", "known", "refresh")
+COLUMNS = (*LINE, "patient_id", "own_classes", "labelled_by", "classes", "settled", "known", "refresh")
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    id uuid, type varchar, fhir_id varchar, patient_id uuid, section varchar, code varchar, label varchar,
-    time timestamptz, status varchar, encounter_id uuid, own_classes varchar[], holds uuid[], version_id varchar,
-    last_updated timestamptz, digest bytea, raw text, classes varchar[], settled boolean, known boolean, refresh boolean
+    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar,
+    time timestamptz, status varchar, encounter_id uuid, holds uuid[], version_id varchar, last_updated timestamptz,
+    rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[], labelled_by varchar[],
+    classes varchar[], settled boolean, known boolean, refresh boolean
 ) ON COMMIT DELETE ROWS
 """
 
@@ -54,9 +59,9 @@ FROM records_resource WHERE id = ANY (%s::uuid[])
 INSERT = """
 INSERT INTO records_resource (
     id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, encounter_id,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw)
+    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by, rules)
 SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, encounter_id,
-       classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw
+       classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by, rules
 FROM incoming WHERE NOT known
 """
 
@@ -68,13 +73,31 @@ FROM incoming i JOIN records_resource o ON o.id = i.id
 WHERE i.known AND NOT i.refresh AND o.raw <> i.raw
 """
 
+# A Provenance and a Binary get their patient from what they are about, each time anew: that is no move.
+NOTE_MOVES = """
+INSERT INTO records_move (source_id, resource_id, type, section, from_patient, to_patient, shown_from, note)
+SELECT o.source_id, o.id, o.type, coalesce(o.section, ''), o.patient_id, i.patient_id, least(
+    o.received_at, (SELECT min(v.received_at) FROM records_resourceversion v WHERE v.resource_id = o.id)), ''
+FROM incoming i JOIN records_resource o ON o.id = i.id
+WHERE i.known AND NOT i.refresh AND o.patient_id IS NOT NULL AND o.patient_id IS DISTINCT FROM i.patient_id
+  AND o.type NOT IN ('Provenance', 'Binary')
+RETURNING from_patient
+"""
+
 UPDATE = """
 UPDATE records_resource o SET
     facility_id = %(facility)s, patient_id = i.patient_id, section = i.section, code = i.code, label = i.label,
     time = i.time, status = i.status, encounter_id = i.encounter_id, classes = i.classes,
     -- labels of a Bundle around it are not in the text that is read again
     own_classes = CASE WHEN i.refresh THEN ARRAY(
-        SELECT DISTINCT class FROM unnest(o.own_classes || i.own_classes) AS both_of (class)) ELSE i.own_classes END,
+        SELECT DISTINCT class FROM unnest(i.own_classes || ARRAY(
+            SELECT split_part(how, ': ', 2)::varchar FROM unnest(o.labelled_by) AS was (how) WHERE how LIKE 'bundle: %%'
+        )) AS both_of (class)) ELSE i.own_classes END,
+    labelled_by = CASE WHEN i.refresh THEN ARRAY(
+        SELECT DISTINCT how FROM unnest(i.labelled_by || ARRAY(
+            SELECT how FROM unnest(o.labelled_by) AS was (how) WHERE how LIKE 'bundle: %%'
+        )) AS both_of (how)) ELSE i.labelled_by END,
+    rules = i.rules,
     holds = i.holds, settled = false, version_id = i.version_id, last_updated = i.last_updated, raw = i.raw,
     digest = i.digest,
     number = o.number + (NOT i.refresh AND o.raw <> i.raw)::int,
@@ -82,6 +105,10 @@ UPDATE records_resource o SET
     tombstoned_at = CASE WHEN i.refresh THEN o.tombstoned_at END
 FROM incoming i WHERE i.known AND o.id = i.id
 """
+
+
+CHUNK = 500
+"""How many rows are joined to one message of COPY."""
 
 
 class Known(NamedTuple):
@@ -104,16 +131,18 @@ class Batch:
     """Resources that came again in the same batch, word for word."""
     older: int = 0
     size: int = 0
+    mended: list[int] = field(default_factory=list)
+    """Rejections whose mended lines are in it."""
     refresh: bool = False
     """Whether this is no news from the source: columns are brought up to date, and no version is made."""
 
     def add(self, taken: Taken) -> bool:
         """Whether there was room: not for another version of a resource that is in already."""
-        known = self.taken.get(taken.row.id)
+        known = self.taken.get(taken.id)
         if known is None:
-            self.taken[taken.row.id] = taken
-            self.size += len(taken.row.raw)
-        elif known.row.digest == taken.row.digest:
+            self.taken[taken.id] = taken
+            self.size += len(taken.raw)
+        elif known.digest == taken.digest:
             self.repeated += 1
         else:
             return False
@@ -121,11 +150,50 @@ class Batch:
 
     def replace(self, taken: Taken) -> None:
         """Put the same resource, read with other eyes, in the place of the one that is in."""
-        self.taken[taken.row.id] = taken
+        self.taken[taken.id] = taken
 
     def refuse(self, refused: Refused) -> None:
         self.refused.append(refused)
         self.size += len(refused.raw)
+
+
+class SnapshotTooSmall(Exception):
+    """A snapshot without much of what stands: perhaps half of it was sent."""
+
+
+class Standing:
+    """Which resources a snapshot holds, noted down in the database: there may be millions."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        with connections[using].cursor() as cursor:
+            cursor.execute("CREATE TEMPORARY TABLE IF NOT EXISTS standing (id uuid)")
+            cursor.execute("TRUNCATE standing")
+
+    def note(self, ids: Iterable[str]) -> None:
+        with connections[self.using].cursor() as cursor, cursor.copy("COPY standing (id) FROM STDIN") as copy:
+            copy.write("".join(f"{id}\n" for id in ids).encode())
+
+    def missing(self, source: Source) -> tuple[list[str], int]:
+        """(ids of what stands in the records and is not noted, how many stand)."""
+        with connections[self.using].cursor() as cursor:
+            cursor.execute("ANALYZE standing")
+            cursor.execute(
+                """
+                SELECT id::text FROM records_resource r WHERE source_id = %s AND tombstoned_at IS NULL
+                AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.id = r.id)
+                """,
+                [source.pk],
+            )
+            missing = [id for (id,) in cursor.fetchall()]
+            cursor.execute(
+                "SELECT count(*) FROM records_resource WHERE source_id = %s AND tombstoned_at IS NULL", [source.pk]
+            )
+            return missing, cursor.fetchone()[0]
+
+
+class Stopped(Exception):
+    """The source was stopped ("wrong patients in the feed"): nothing is taken from it until it is resumed."""
 
 
 class AlreadyRunning(Exception):
@@ -140,14 +208,22 @@ def only_import_of(source: Source, *, using: str) -> Iterator[None]:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
         if not cursor.fetchone()[0]:
             raise AlreadyRunning(f"Another import of “{source.name}” is running: wait until it has ended")
+        cursor.execute("SET statement_timeout = '30min'")  # what closes an import of millions takes its time
     try:
         yield
     finally:
         with connections[using].cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
             cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
-@dataclass
+def refuse_when_stopped(source: Source, *, using: str) -> None:
+    """Raises Stopped. Asked for each batch, so that stopping also ends an import that is under way."""
+    if FeedStop.objects.using(using).open().filter(source=source).exists():
+        raise Stopped(f"“{source.name}” is stopped: resume it before anything is imported")
+
+
+@dataclass(slots=True)
 class Ready:
     """A resource with what the database said about it: which of the patients it names are here."""
 
@@ -155,16 +231,28 @@ class Ready:
     patient_id: str | None
     others: list[str]
     awaits: frozenset[str]
-    classes: set[str]
+    labelled_by: frozenset[str]
+    classes: str
     settled: bool
+    known: bool
 
     @property
-    def row(self) -> Row:
-        return self.taken.row
+    def id(self) -> str:
+        return self.taken.id
 
-    def values(self, *, known: bool, refresh: bool) -> tuple[Any, ...]:
-        row = self.row if self.patient_id == self.row.patient_id else self.row._replace(patient_id=self.patient_id)
-        return (*row, as_array(self.classes), self.settled, known, refresh)
+    def line(self, *, refresh: bool) -> bytes:
+        """The row of COLUMNS, as COPY reads it."""
+        own, how = "{}", "{}"
+        if self.labelled_by:
+            own = as_array(named(self.labelled_by))
+            how = "{" + ",".join(f'"{one}"' for one in sorted(self.labelled_by)) + "}"
+        truths = (TRUTH[self.settled], TRUTH[self.known], TRUTH[refresh])
+        facts = "\t".join(("", self.patient_id or NULL, own, how, self.classes, *truths))
+        return self.taken.line + facts.encode() + b"\n"
+
+
+TRUTH = ("f", "t")
+UNKNOWN = (SensitiveClass.UNKNOWN,)
 
 
 class Store:
@@ -173,6 +261,10 @@ class Store:
     def __init__(self, source: Source, run: Import, *, using: str) -> None:
         self.source, self.run, self.using = source, run, using
         self.id_of = texts_of_ids(source.pk)
+        self.standing = Standing(using) if run.snapshot else None
+        self.touched: set[str] = set()
+        """Patients whose memberships this run may change."""
+        self.partners_changed = False
         with self.cursor() as cursor:
             cursor.execute("SELECT to_regclass('pg_temp.incoming')")
             if cursor.fetchone()[0] is None:
@@ -186,19 +278,24 @@ class Store:
         """Store the batch and count it on the import, or nothing of it."""
         with transaction.atomic(using=self.using):
             self.do_not_wait_for_the_disk()
+            refuse_when_stopped(self.source, using=self.using)
+            if self.standing:
+                self.standing.note(batch.taken)
             known = self.known(list(batch.taken))
             fresh = [taken for taken in batch.taken.values() if self.is_fresh(taken, known, batch)]
-            self.write_patients([taken for taken in fresh if taken.patient])
+            self.write_patients([taken for taken in fresh if taken.patient], refresh=batch.refresh)
             ready = self.meet_patients(fresh, known)
-            changed = self.write_resources(ready, known, refresh=batch.refresh)
-            self.write_patients_named(ready, known)
-            self.settle(ready, known)
-            self.write_links([one for one in ready if one.taken.patient], known)
+            changed = self.write_resources(ready, refresh=batch.refresh)
+            self.note_touched(ready)
+            self.write_patients_named(ready)
+            self.settle(ready)
+            self.write_links([one for one in ready if one.taken.patient])
             self.write_opt_outs([one for one in ready if one.taken.consent is not None])
-            self.delete(batch.deleted)
+            self.tombstone([self.id_of(target) for target in batch.deleted])
             self.reject(batch.refused)
+            self.close_rejections(batch.mended)
             if not batch.refresh:
-                self.count(batch, created=sum(one.row.id not in known for one in ready), changed=changed)
+                self.count(batch, created=sum(not one.known for one in ready), changed=changed)
 
     def do_not_wait_for_the_disk(self) -> None:
         """A power cut may cost the last batches, which the next run brings again. The import's end is waited for."""
@@ -214,28 +311,28 @@ class Store:
 
     def is_fresh(self, taken: Taken, known: dict[str, Known], batch: Batch) -> bool:
         """Whether this resource has anything to write: it is new, changed, back again, or looked at anew."""
-        was = known.get(taken.row.id)
+        was = known.get(taken.id)
         if was is None or batch.refresh:
             return True
-        if was.digest == taken.row.digest:
+        if was.digest == taken.digest:
             return False
-        if is_older(taken.row, was):
+        if is_older(taken, was):
             batch.older += 1
             return False
         return True
 
     # ------------------------------------------------------------ patients
 
-    def write_patients(self, patients: list[Taken]) -> None:
+    def write_patients(self, patients: list[Taken], *, refresh: bool) -> None:
         """Columns and tokens. `classes` of a patient who is known follow in `write_links`, united with others'."""
         Patient.objects.using(self.using).bulk_create(
             [taken.patient for taken in patients if taken.patient],
             update_conflicts=True,
             unique_fields=["id"],
-            update_fields=PATIENT_COLUMNS,
+            update_fields=PATIENT_COLUMNS if refresh else [*PATIENT_COLUMNS, "received_at"],
         )
-        ids = [taken.row.id for taken in patients]
-        pairs = {(taken.row.id, token) for taken in patients for token in taken.tokens}
+        ids = [taken.id for taken in patients]
+        pairs = {(taken.id, token) for taken in patients for token in taken.tokens}
         rows = PatientToken.objects.using(self.using)
         theirs = rows.filter(patient_id__in=ids).values_list("patient_id", "token")
         standing = {(str(patient_id), token) for patient_id, token in theirs}
@@ -245,29 +342,40 @@ class Store:
 
     def meet_patients(self, fresh: list[Taken], known: dict[str, Known]) -> list[Ready]:
         """Find out which of the patients that these resources name are here, and what labels they have."""
-        ids = {taken.row.patient_id for taken in fresh if taken.row.patient_id}
-        ids |= {self.id_of(target) for taken in fresh for target in taken.further()}
+        ids = {taken.patient_id for taken in fresh if taken.patient_id}
+        ids |= {self.id_of(target) for taken in fresh if taken.others or taken.links for target in taken.further()}
         here = Patient.objects.using(self.using).filter(pk__in=ids)
-        classes = {str(id): labels for id, labels in here.values_list("pk", "classes")}
-        return [self.meet(taken, classes, taken.row.id in known) for taken in fresh]
+        classes = {str(id): as_array(labels) for id, labels in here.values_list("pk", "classes")}
+        requests = requested.of_patients(classes, using=self.using)
+        return [self.meet(taken, classes, requests, taken.id in known) for taken in fresh]
 
-    def meet(self, taken: Taken, classes: dict[str, list[str]], known: bool) -> Ready:
-        missing = {target for target in taken.further() if self.id_of(target) not in classes}
-        patient_id = taken.row.patient_id
+    def meet(
+        self, taken: Taken, classes: dict[str, str], requests: dict[str, list[RequestedLabel]], known: bool
+    ) -> Ready:
+        patient_id, labelled_by = taken.patient_id, taken.labelled_by
+        if requests and patient_id in requests:
+            labelled_by |= requested.set_by(requests[patient_id], taken.id, taken.section)
+        missing: set[str] = set()
+        if taken.others or taken.links:
+            missing = {target for target in taken.further() if self.id_of(target) not in classes}
         if taken.about and patient_id not in classes:
             missing.add(taken.about)
             patient_id = None
-        awaits = taken.awaits | missing
-        settled = not known and taken.row.holds == "{}"
-        labels = {*from_array(taken.row.own_classes), *(classes[patient_id] if patient_id else ())}
-        if not settled or (taken.patient is None and any(one.startswith("Patient") for one in awaits)):
-            labels.add(SensitiveClass.UNKNOWN)
-        others = [self.id_of(target) for target in taken.others - missing]
-        return Ready(taken, patient_id, others, awaits, labels, settled)
+        awaits = taken.awaits | missing if missing else taken.awaits
+        settled = not known and taken.holds == "{}"
+        unknown = not settled or (
+            bool(awaits) and taken.patient is None and any(one.startswith("Patient") for one in awaits)
+        )
+        of_patient = classes[patient_id] if patient_id else "{}"
+        of_all = "{}"
+        if unknown or labelled_by or of_patient != "{}":
+            of_all = as_array({*named(labelled_by), *from_array(of_patient), *(UNKNOWN if unknown else ())})
+        others = [self.id_of(target) for target in taken.others - missing] if taken.others else []
+        return Ready(taken, patient_id, others, awaits, labelled_by, of_all, settled, known)
 
     # ------------------------------------------------------------ resources
 
-    def write_resources(self, ready: list[Ready], known: dict[str, Known], *, refresh: bool) -> int:
+    def write_resources(self, ready: list[Ready], *, refresh: bool) -> int:
         """Return how many have a new version; others were new, or read with other eyes only."""
         if not ready:
             return 0
@@ -275,52 +383,60 @@ class Store:
         parameters = {"source": self.source.pk, "facility": self.source.facility_id}
         with self.cursor() as cursor:
             with cursor.copy(f"COPY incoming ({', '.join(COLUMNS)}) FROM STDIN") as copy:
-                for one in ready:
-                    copy.write_row(one.values(known=one.row.id in known, refresh=refresh))
-            if any(one.row.id in known for one in ready):
+                for start in range(0, len(ready), CHUNK):
+                    copy.write(b"".join([one.line(refresh=refresh) for one in ready[start : start + CHUNK]]))
+            if any(one.known for one in ready):
                 cursor.execute(KEEP_VERSIONS)
                 changed = cursor.rowcount
+                cursor.execute(NOTE_MOVES)
+                self.touched.update(str(patient_id) for (patient_id,) in cursor.fetchall())
                 cursor.execute(UPDATE, parameters)
             cursor.execute(INSERT, parameters)
-            cursor.execute("TRUNCATE incoming")
         return changed
 
-    def write_patients_named(self, ready: list[Ready], known: dict[str, Known]) -> None:
+    def note_touched(self, ready: list[Ready]) -> None:
+        for one in ready:
+            if one.taken.type in caseloads.TELLING and one.patient_id:
+                self.touched.add(one.patient_id)
+            elif one.taken.type in DIRECTORY_TYPES:
+                self.partners_changed = True
+
+    def write_patients_named(self, ready: list[Ready]) -> None:
         """Further patients whom resources are about, and what is not here yet."""
-        ids = [one.row.id for one in ready if one.row.id in known]
-        for model in (AlsoAbout, Awaited):
-            if ids:
+        if ids := [one.id for one in ready if one.known]:
+            for model in (AlsoAbout, Awaited):
                 model.objects.using(self.using).filter(resource_id__in=ids).delete()
+        naming = [one for one in ready if one.others or one.awaits]
         AlsoAbout.objects.using(self.using).bulk_create(
-            [AlsoAbout(resource_id=one.row.id, patient_id=other) for one in ready for other in one.others]
+            [AlsoAbout(resource_id=one.id, patient_id=other) for one in naming for other in one.others]
         )
         Awaited.objects.using(self.using).bulk_create(
-            [Awaited(resource_id=one.row.id, reference=reference) for one in ready for reference in one.awaits]
+            [Awaited(resource_id=one.id, reference=reference) for one in naming for reference in one.awaits]
         )
 
-    def settle(self, ready: list[Ready], known: dict[str, Known]) -> None:
+    def settle(self, ready: list[Ready]) -> None:
         """Labels of what is new or changed go up to all that holds it; what is complete can be seen."""
-        labelled = [one.row.id for one in ready if one.row.id in known or one.row.own_classes != "{}"]
+        labelled = [one.id for one in ready if one.known or one.labelled_by]
         containers = unsettle(labelled, themselves=False, using=self.using)
-        incomplete = [one.row.id for one in ready if not one.settled]
+        incomplete = [one.id for one in ready if not one.settled]
         settle([*incomplete, *containers], final=False, using=self.using)
 
     # ------------------------------------------------------------ what follows from them
 
-    def write_links(self, patients: list[Ready], known: dict[str, Known]) -> None:
+    def write_links(self, patients: list[Ready]) -> None:
         for one in patients:
-            if one.taken.links or one.row.id in known:
+            if one.taken.links or one.known:
                 self.write_links_of(one)
-        links.unite([one.row.id for one in patients if one.row.id in known], using=self.using)
+        links.unite([one.id for one in patients if one.known], using=self.using)
 
     def write_links_of(self, one: Ready) -> None:
         """Make the links that rest on this Patient those that it says now."""
-        evidence = f"Patient/{one.row.fhir_id}"
+        evidence = f"Patient/{one.taken.fhir_id}"
         wanted = {}
         for kind, target in one.taken.links:
             other = self.id_of(target)
-            if target not in one.awaits and other != one.row.id:
-                pair = (other, one.row.id) if kind == "replaces" else (one.row.id, other)
+            if target not in one.awaits and other != one.id:
+                pair = (other, one.id) if kind == "replaces" else (one.id, other)
                 wanted[pair] = LINKS.get(kind, PatientLink.Kind.SEE_ALSO)
         standing = PatientLink.objects.using(self.using).filter(evidence=evidence, undone_at=None)
         for made in standing.filter(patient__source=self.source):
@@ -336,7 +452,7 @@ class Store:
         for one in ready:
             if one.patient_id and one.taken.consent is not None:
                 refusals = consents.refusals(one.taken.consent, partners)
-                consents.apply(UUID(one.patient_id), f"Consent/{one.row.fhir_id}", refusals, using=self.using)
+                consents.apply(UUID(one.patient_id), f"Consent/{one.taken.fhir_id}", refusals, using=self.using)
         self.unite_linked({UUID(one.patient_id) for one in ready if one.patient_id})
 
     def unite_linked(self, patient_ids: set[UUID]) -> None:
@@ -345,27 +461,64 @@ class Store:
         linked = {one for pair in pairs.values_list("patient_id", "other_id") for one in pair}
         links.unite(patient_ids & linked, using=self.using)
 
-    def delete(self, targets: list[str]) -> None:
-        """What the source no longer has becomes a tombstone; it is never erased."""
-        ids = [self.id_of(target) for target in targets]
+    def tombstone(self, ids: list[str]) -> int:
+        """What the source no longer has becomes a tombstone; it is never erased. Returns how many were not yet."""
+        if not ids:
+            return 0
         gone = Resource.objects.using(self.using).filter(pk__in=ids, tombstoned_at=None)
+        theirs = gone.filter(type__in=caseloads.TELLING).exclude(patient=None)
+        self.touched.update(str(patient_id) for patient_id in theirs.values_list("patient_id", flat=True))
+        self.partners_changed |= gone.filter(type__in=DIRECTORY_TYPES).exists()
         refused = list(gone.filter(type="Consent").exclude(patient=None).values_list("patient_id", "fhir_id"))
         for patient_id, fhir_id in refused:
             consents.apply(patient_id, f"Consent/{fhir_id}", [], using=self.using)
         self.unite_linked({patient_id for patient_id, _ in refused})
-        gone.update(tombstoned_at=Now())
+        return gone.update(tombstoned_at=Now())
+
+    def tombstone_the_rest(self, *, at_most: float) -> None:
+        """After a whole snapshot: what it no longer holds becomes a tombstone.
+
+        Raises SnapshotTooSmall, and does nothing, when that is more than `at_most` (a fraction) of what stands, or
+        when lines of it could not be taken, which may be what seems to be missing.
+        """
+        if self.standing is None:
+            return
+        missing, standing = self.standing.missing(self.source)
+        if missing and Import.objects.using(self.using).filter(pk=self.run.pk, rejected__gt=0).exists() and at_most < 1:
+            raise SnapshotTooSmall(
+                f"{len(missing):,} resources are not in this snapshot, but lines of it were rejected and may be those: "
+                "mend them first, or say --force. Nothing was taken away."
+            )
+        if len(missing) > at_most * standing:
+            raise SnapshotTooSmall(
+                f"This snapshot lacks {len(missing):,} of {standing:,} resources, more than {at_most:.0%}: it may be "
+                "half a snapshot. Say --force if it is whole. What it holds was imported, nothing was taken away."
+            )
+        for start in range(0, len(missing), 5_000):
+            with transaction.atomic(using=self.using):
+                number = self.tombstone(missing[start : start + 5_000])
+                run = Import.objects.using(self.using).filter(pk=self.run.pk)
+                run.update(tombstoned=F("tombstoned") + number)
+
+    def close_rejections(self, mended: list[int]) -> None:
+        """Point from rejections to the run that took their mended lines."""
+        rows = Rejection.objects.using(self.using).filter(pk__in=mended, imported__source=self.source, mended_at=None)
+        rows.update(mended_at=Now(), mended_by=self.run)
 
     def reject(self, refused: Iterable[Refused]) -> None:
         Rejection.objects.using(self.using).bulk_create(
             [
                 Rejection(
                     imported=self.run, file=one.file[-500:], line=one.number, reason=one.reason,
-                    detail=one.detail[:300], raw=one.raw,
+                    detail=one.detail[:300], raw=one.raw, whole=one.whole,
                 )
                 for one in refused
             ],
             batch_size=100,
         )  # fmt: skip
+
+    def say_how_far(self, fraction: float) -> None:
+        Import.objects.using(self.using).filter(pk=self.run.pk).update(fraction=fraction)
 
     def count(self, batch: Batch, *, created: int, changed: int) -> None:
         resources = len(batch.taken) + batch.repeated
@@ -389,14 +542,10 @@ LINKS = {"replaced-by": PatientLink.Kind.REPLACED_BY, "replaces": PatientLink.Ki
 NUMBER = re.compile(r"\d{1,18}")
 
 
-def is_older(row: Row, was: Known) -> bool:
+def is_older(taken: Taken, was: Known) -> bool:
     """Whether what arrives is of an earlier time than what is there: by lastUpdated, else by a counting versionId."""
-    if row.last_updated and was.last_updated and row.last_updated != was.last_updated:
-        return row.last_updated < was.last_updated
-    if NUMBER.fullmatch(row.version_id) and NUMBER.fullmatch(was.version_id):
-        return int(row.version_id) < int(was.version_id)
+    if taken.last_updated and was.last_updated and taken.last_updated != was.last_updated:
+        return taken.last_updated < was.last_updated
+    if NUMBER.fullmatch(taken.version_id) and NUMBER.fullmatch(was.version_id):
+        return int(taken.version_id) < int(was.version_id)
     return False
-
-
-def from_array(array: str) -> list[str]:
-    return array[1:-1].split(",") if array != "{}" else []

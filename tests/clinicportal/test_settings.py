@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from clinicportal.settings import BASE_DIR, Environment, database, refuse_unsafe
 
@@ -116,3 +117,37 @@ def test_a_database_address_keeps_its_socket_directory_and_options():
     found = database("postgresql://web:p%40ss@/portal?host=/run/pg&sslmode=verify-full")
     assert (found["HOST"], found["NAME"], found["PASSWORD"]) == ("/run/pg", "portal", "p@ss")
     assert found["OPTIONS"]["sslmode"] == "verify-full"
+
+
+CERTIFICATE = {"entra_graph_certificate_file": "/c.pem", "entra_graph_certificate_key_file": "/k.pem"}
+TOKEN = {"entra_graph_federated_token_file": "/var/run/secrets/token"}
+
+
+@pytest.mark.parametrize("changes", [{}, CERTIFICATE, TOKEN])
+def test_the_worker_proves_itself_in_one_way(changes):
+    ways = {**WORKER, "entra_graph_client_secret": "" if changes else "s", **changes}
+    assert problems(**ways) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"entra_graph_client_secret": ""}, "one of ENTRA_GRAPH_CERTIFICATE_FILE, ENTRA_GRAPH_FEDERATED_TOKEN_FILE"),
+        (TOKEN, "Keep one of ENTRA_GRAPH_CLIENT_SECRET and ENTRA_GRAPH_FEDERATED_TOKEN_FILE"),
+        (CERTIFICATE, "Keep one of ENTRA_GRAPH_CLIENT_SECRET and ENTRA_GRAPH_CERTIFICATE_FILE"),
+        (
+            {"entra_graph_client_secret": "", "entra_graph_certificate_file": "/c.pem"},
+            "ENTRA_GRAPH_CERTIFICATE_FILE and ENTRA_GRAPH_CERTIFICATE_KEY_FILE together",
+        ),
+        ({"clinicportal_process": "web", **CERTIFICATE}, "ENTRA_GRAPH_CERTIFICATE_FILE for web"),
+    ],
+)
+def test_none_or_several_ways_are_refused_with_a_sentence(changes, says):
+    (sentence,) = problems(**{**WORKER, **changes}) if "clinicportal_process" not in changes else problems(**changes)
+    assert says in sentence
+
+
+def test_a_limit_above_what_graph_publishes_is_no_setting():
+    for name, value in (("entra_limit_invitations", 151), ("entra_limit_writes", 3001), ("entra_limit_units", 8001)):
+        with pytest.raises(ValidationError):
+            Environment(**{**SAFE, name: value})

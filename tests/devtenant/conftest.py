@@ -38,7 +38,7 @@ REPOSITORY = Path(__file__).parents[2]
 def free_port() -> int:
     """The first of three free ports in a row."""
     while True:
-        port = secrets.randbelow(20000) + 20000
+        port = secrets.randbelow(12000) + 20000
         sockets = [socket.socket() for _ in range(3)]
         try:
             for offset, probe in enumerate(sockets):

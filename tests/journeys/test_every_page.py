@@ -8,7 +8,10 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.journeys import steps
 
 GUEST = "locum@northfield.example"
-CHART = ("", "timeline/", "results/", "medicines/", "problems/", "allergies/", "immunisations/", "access/")
+CHART = (
+    "", "timeline/", "results/", "vitals/", "medicines/", "problems/", "allergies/", "immunisations/", "documents/",
+    "care/", "access/", "print/", "report/",
+)  # fmt: skip
 WIDTHS = (1280, 320)
 
 
@@ -72,4 +75,5 @@ def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
     officer = person("privacy@hospital.example")
     officer.signs_in()
     found += check(officer, "/privacy/")
+    found += check(officer, "/reports/")
     assert found == []

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import Session, User
+from clinicportal.proofs import Unproved
 from clinicportal.rules import Denied
 from partners import directory as follower
 from partners import entra, incidents, invitations, notices, provisioning
@@ -168,6 +169,10 @@ def test_who_is_tied_lets_nobody_in_and_other_reasons_stay(admitted, directory, 
     guest = Guest.objects.get(pk=admitted.pk)
     with pytest.raises(Denied):
         follower.resume(guest, by=make_approver("Tied", email="x@northfield.example"))
+    proofs, approver.proofs = approver.proofs, {}
+    with pytest.raises(Unproved):
+        follower.resume(guest, by=approver)
+    approver.proofs = proofs
     follower.resume(guest, by=approver)
     assert reasons(admitted) == ["stolen laptop"]
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 from django.core.management import call_command
 
-from partners import entra, invitations, lag, provisioning
+from partners import entra, gates, invitations, lag, provisioning
 from partners.entra.client import never_left
 from partners.entra.errors import meaning, retry_at
 from partners.models import Invitation, ProvisioningJob, Step
@@ -162,7 +162,7 @@ def test_the_whole_job_against_the_tenant(job, graph, tenant):
     [mail] = tenant.read("mails", to=NURSE)
     invitation = Invitation.objects.get()
     assert mail["message_id"] == invitation.message_id
-    assert mail["links"] == [invitations.link(invitation)]
+    assert mail["links"] == [invitations.link(invitation), "http://portal.localhost:8000/sign-in/help/"]
     assert graph.is_member(job.guest.user.object_id)
     assert invitations.redeem_url(invitation).startswith(tenant.base.replace("127.0.0.1", "login.localhost"))
 
@@ -206,27 +206,69 @@ def test_a_mail_server_that_cuts_after_the_message_gets_it_twice_word_for_word(j
 # ---------------------------------------------------------------- entra check
 
 
-def test_entra_check_says_each_thing_in_a_sentence(graph, tenant, monkeypatch, capsys):
-    monkeypatch.setattr(entra, "client", lambda: graph)
-    call_command("entra", "check")
-    said = capsys.readouterr().out
-    assert "accepts our credentials" in said
-    assert "User.Invite.All" in said
-    assert "Clinic portal guests" in said
+@pytest.fixture
+def check(db, monkeypatch, capsys):
+    """Run `entra check` with a client, as the worker; what it said, and whether it was content."""
+
+    def check(graph: entra.Graph) -> tuple[str, bool]:
+        monkeypatch.setattr(entra, "onlooker", lambda: graph)
+        content = True
+        with as_worker():
+            try:
+                call_command("entra", "check")
+            except SystemExit:
+                content = False
+        return capsys.readouterr().out, content
+
+    return check
+
+
+def test_entra_check_says_each_thing_in_a_sentence(graph, check):
+    said, content = check(graph)
+    assert content
+    for words in ("accepts our credentials, a secret", "User.Invite.All", "Clinic portal guests", "no daily budget",
+                  "150 invitations in 5 s", "The breaker is closed"):  # fmt: skip
+        assert words in said, words
 
 
 @pytest.mark.parametrize("missing", ["User.Invite.All", "GroupMember.ReadWrite.All", "User.Read.All"])
-def test_entra_check_names_a_missing_permission(graph, tenant, monkeypatch, capsys, missing):
+def test_entra_check_names_a_missing_permission(graph, tenant, check, missing):
     names = {"User.Invite.All", "GroupMember.ReadWrite.All", "User.Read.All"} - {missing}
     tenant.do("permissions", permissions=sorted(names))
-    monkeypatch.setattr(entra, "client", lambda: graph)
-    with pytest.raises(SystemExit):
-        call_command("entra", "check")
-    assert missing in capsys.readouterr().out
+    said, content = check(graph)
+    assert not content
+    assert f"FAILED  Grant the application permission {missing}" in said
 
 
-def test_entra_check_says_that_the_secret_is_wrong(tenant, monkeypatch, capsys):
-    monkeypatch.setattr(entra, "client", lambda: make_graph(tenant, graph_client_secret="wrong"))
-    with pytest.raises(SystemExit):
-        call_command("entra", "check")
-    assert "ENTRA_GRAPH_CLIENT_SECRET" in capsys.readouterr().out
+@pytest.mark.parametrize(("setting", "mark"), [
+    ("everyone", "ok    "), ("adminsGuestInvitersAndAllMembers", "ok    "), ("adminsAndGuestInviters", "note  "),
+    ("none", "FAILED"),
+])  # fmt: skip
+def test_entra_check_reads_who_may_invite_where_it_may(graph, tenant, check, setting, mark):
+    tenant.do("settings", allow_invites_from=setting)
+    held = ["User.Invite.All", "GroupMember.ReadWrite.All", "User.Read.All"]
+    tenant.do("permissions", permissions=held)
+    assert "cannot be read without Policy.Read.All" in check(graph)[0]
+    tenant.do("permissions", permissions=[*held, "Policy.Read.All"])
+    graph._tokens.forget()
+    said, _content = check(graph)
+    [line] = [line for line in said.splitlines() if f"({setting})" in line]
+    assert line.startswith(mark)
+
+
+def test_entra_check_tells_budget_and_breaker(graph, check, settings):
+    settings.ENTRA_INVITATIONS_PER_DAY = 150
+    with as_worker():
+        gates.shut("POST /invitations", "invitations_disabled")
+        gates.shut(gates.GRAPH, "suspicious_activity")
+    said, content = check(graph)
+    assert not content
+    assert "The daily budget is 150 invitations: 15 in any 2.4 hours. 0 left in the last 24 hours, 0 wait." in said
+    assert "(POST /invitations: invitations_disabled). One call tries again at" in said
+    assert "(graph: suspicious_activity). It waits for you" in said
+
+
+def test_entra_check_says_that_the_secret_is_wrong(tenant, check):
+    said, content = check(make_graph(tenant, graph_client_secret="wrong"))
+    assert not content
+    assert "ENTRA_GRAPH_CLIENT_SECRET" in said

@@ -196,7 +196,7 @@ def test_sending_again_kills_the_old_link_at_once_and_mails_the_same_address(sen
     assert first.to == second.to == [NURSE]
     assert first.extra_headers["Message-ID"] != second.extra_headers["Message-ID"]
     assert invitations.link(again) in second.body
-    assert sent.request.job.steps.filter(state=Step.State.DONE).count() == 8
+    assert sent.request.job.steps.filter(state=Step.State.DONE).count() == len(provisioning.KINDS) + 2
     assert AccessRequest.objects.get().status == AccessRequest.Status.FULFILLED
 
 

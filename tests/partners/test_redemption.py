@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import Session, Terms, TermsAcceptance, User
+from clinicportal.proofs import Unproved
 from clinicportal.rules import Denied
 from clinicportal.viewing import viewing
 from partners import entra, grants, invitations, provisioning, redemption, signin
@@ -85,6 +86,10 @@ def invitation_of(guest: Guest) -> Invitation:
     return Invitation.objects.select_related("request", "guest__user").get(guest=guest)
 
 
+def start_anew_confirmed(invitation: Invitation, *, by: User, **why: Any) -> None:
+    redemption.confirm(redemption.start_anew(invitation, by=by, **why), by=by)
+
+
 # ---------------------------------------------------------------- the hold
 
 
@@ -136,7 +141,7 @@ def test_terms_ended_by_a_reset_stay_as_evidence(admitted, sponsor):
 
 @pytest.mark.parametrize("changes", [{"identity_provider": "live.com"}, {"address": "doctor@northfield.example"}])
 def test_only_the_expected_person_lifts_the_hold(admitted, approver, directory, changes):
-    redemption.start_anew(invitation_of(admitted), by=approver, because=Because.NEW_ACCOUNT)
+    start_anew_confirmed(invitation_of(admitted), by=approver, because=Because.NEW_ACCOUNT)
     run(invitation_of(admitted).request.job, directory)
     with pytest.raises(TurnedAway, match="wrong-account"):
         sign_in(admitted, **changes)
@@ -146,7 +151,7 @@ def test_only_the_expected_person_lifts_the_hold(admitted, approver, directory, 
 
 
 def test_the_sign_in_lifts_no_other_reason(admitted, approver, directory):
-    redemption.start_anew(invitation_of(admitted), by=approver, because=Because.NEW_ACCOUNT)
+    start_anew_confirmed(invitation_of(admitted), by=approver, because=Because.NEW_ACCOUNT)
     run(invitation_of(admitted).request.job, directory)
     Suspension.objects.create(user=admitted.user, reason=Suspension.Reason.SECURITY)
     with pytest.raises(TurnedAway, match="suspended"):
@@ -156,7 +161,7 @@ def test_the_sign_in_lifts_no_other_reason(admitted, approver, directory):
 
 def test_who_signs_in_by_the_old_binding_at_the_last_moment_is_held_again(admitted, approver, directory):
     """Between our question and the directory's answer: the sign-in proved the binding that is gone a moment later."""
-    redemption.start_anew(invitation_of(admitted), by=approver, because=Because.NEW_ACCOUNT)
+    start_anew_confirmed(invitation_of(admitted), by=approver, because=Because.NEW_ACCOUNT)
 
     def signs_in(answer: Any) -> Any:
         Guest.objects.update(redeemed_at=timezone.now(), identity_provider=HOME)
@@ -187,8 +192,16 @@ def test_who_was_never_in_needs_no_confirmation(sent, sponsor, directory, outbox
     assert len(outbox) == 2
 
 
-def test_our_staff_confirm_by_asking(admitted, approver):
+def test_our_staff_confirm_with_a_fresh_proof_even_what_they_asked_for_themselves(admitted, approver, directory):
     reset = redemption.start_anew(invitation_of(admitted), by=approver, because=Because.NEW_ACCOUNT)
+    assert (reset.status, reset.decided_by) == (Reset.Status.AWAITS_STAFF, None)
+    proofs, approver.proofs = approver.proofs, {}
+    with pytest.raises(Unproved):
+        redemption.confirm(reset, by=approver)
+    run(reset.request.job, directory)
+    assert directory.count("invite") == 1
+    approver.proofs = proofs
+    redemption.confirm(reset, by=approver)
     assert (reset.status, reset.decided_by) == (Reset.Status.RUNNING, approver)
 
 
@@ -282,7 +295,7 @@ def test_a_new_address_keeps_account_and_history(admitted, sponsor, approver, di
 
 def test_without_the_permission_a_person_adds_the_address_and_the_job_goes_on(admitted, approver, directory, outbox):
     invitation = invitation_of(admitted)
-    redemption.start_anew(invitation, by=approver, because=Because.NEW_ADDRESS, address=NEW)
+    start_anew_confirmed(invitation, by=approver, because=Because.NEW_ADDRESS, address=NEW)
     directory.faults["set_other_addresses"] = [entra.Refused("not_permitted")]
     outbox.clear()
     run(invitation.request.job, directory)
@@ -346,7 +359,7 @@ def test_a_mail_that_nobody_took_goes_to_the_corrected_address(job, sponsor, dir
 ])  # fmt: skip
 def test_what_the_directory_refuses_waits_for_a_person(admitted, approver, directory, code, becomes):
     invitation = invitation_of(admitted)
-    redemption.start_anew(invitation, by=approver, because=Because.NEW_ACCOUNT)
+    start_anew_confirmed(invitation, by=approver, because=Because.NEW_ACCOUNT)
     directory.faults["invite"] = [entra.Refused(code)]
     run(invitation.request.job, directory)
     assert invitation.request.job.steps.get(state=Step.State.PARKED).last_code == becomes
@@ -506,7 +519,7 @@ def test_a_changed_address_in_the_real_directory(graph, tenant, job, approver, m
     nurse = redeem(tenant, NURSE, invitations.redeem_url(Invitation.objects.get()))
     guest = Guest.objects.get(address=NURSE)
     invitations.complete(guest, identity_provider=nurse.identity_provider)
-    redemption.start_anew(invitation_of(guest), by=approver, because=Because.NEW_ADDRESS, address=NEW)
+    start_anew_confirmed(invitation_of(guest), by=approver, because=Because.NEW_ADDRESS, address=NEW)
     run(job, graph)
     if not may_write:
         parked = job.steps.get(state=Step.State.PARKED)

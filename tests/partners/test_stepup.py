@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import Session, User
+from clinicportal.proofs import Unproved
 from clinicportal.sessions import SessionStore
-from partners import checks, dates, decisions, policies
+from partners import checks, dates, decisions
 from partners.models import AccessRequest, ContextCheck, Incident
 from tests.partners.test_pages import heading, text
 from tests.partners.visitor import Visitor, leaves_for, parameters_of
@@ -117,13 +118,13 @@ def test_one_confirmation_serves_for_a_quarter_of_an_hour(visitor, ask):
 
 def test_the_verb_itself_demands_the_proof(asked, approver):
     """Whoever calls it: a person as the database has them has proved nothing."""
-    with pytest.raises(policies.Unproved):
+    with pytest.raises(Unproved):
         decisions.approve(asked, by=User.objects.get(pk=approver.pk))
     approver.proofs = {"c1": timezone.now()}
-    with pytest.raises(policies.Unproved):
+    with pytest.raises(Unproved):
         decisions.approve(asked, by=approver)
     approver.proofs = {"c2": timezone.now() - dt.timedelta(minutes=16)}
-    with pytest.raises(policies.Unproved):
+    with pytest.raises(Unproved):
         decisions.approve(asked, by=approver)
     assert status(asked) == Status.IN_REVIEW
 

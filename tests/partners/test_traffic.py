@@ -330,6 +330,15 @@ def test_a_closed_lane_holds_back_what_needs_it(job, worker):
     assert 18 < queue.seconds_to_next() < 21
 
 
+def test_whoever_is_on_the_way_goes_before_whoever_has_not_begun(job, worker):
+    """Or with a thousand at once all would be invited before the first gets a mail."""
+    job.steps.filter(position=1).update(due_at=timezone.now() - dt.timedelta(hours=2))
+    begun = Step.objects.create(job=job, position=9, kind=Step.Kind.VERIFY, state=Step.State.WAITING)
+    taken = [queue.take(), queue.take(), queue.take()]
+    assert [step and step.kind for step in taken] == ["verify", "invite", None]
+    assert taken[0].pk == begun.pk
+
+
 def test_nothing_to_do_is_nothing_to_come_back_for(worker):
     assert queue.seconds_to_next() is None
 

@@ -44,7 +44,7 @@ def play(budget: int, wanted: int, hours: int) -> list[float]:
     return moments
 
 
-@pytest.mark.parametrize("budget", [1, 10, 100, 150, 200, 1000, 5000])
+@pytest.mark.parametrize("budget", [1, 10, 100, 150, 200, 1000])
 def test_no_24_hours_hold_more_than_the_budget_and_nearly_all_of_it_is_used(settings, budget):
     settings.ENTRA_INVITATIONS_PER_DAY = budget
     moments = play(budget, 3 * budget, 72)
@@ -113,7 +113,8 @@ def test_the_sponsor_reads_whose_turn_is_when(full, sponsor):
 def test_the_approver_reads_it_above_the_queue(full, approver):
     page = text(client_for(approver).get(reverse("partners:approvals")))
     assert (
-        "Our directory lets us invite 10 people a day. In the last 24 hours: 0. 3 wait. The last one's turn is" in page
+        "Our directory lets us invite 10 people a day. Invited in the last 24 hours: 0. 3 wait. The last one's turn is"
+        in page
     )
 
 

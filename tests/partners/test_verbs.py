@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 
 import pytest
@@ -273,7 +274,10 @@ def test_a_failed_audit_write_undoes_the_verb(verb, ask, sponsor, approver, monk
     ProvisioningJob.objects.filter(request=things["parked"]).update(status="needs_help")
     ProvisioningJob.objects.filter(request=things["sent"]).update(status="done")
     Invitation.objects.filter(request=things["sent"]).update(status="sent", sent_at=make.days(-1))
+    User.objects.filter(guest__address=things["sent"].address).update(object_id=uuid.uuid4())
     AccessRequest.objects.filter(pk=things["overdue"].pk).update(ends_at=make.days(-1))
+    known = User.objects.filter(guest__jobs__request=things["sent"])  # who is in the directory
+    known.update(tenant_id=uuid.uuid4(), object_id=uuid.uuid4())
     before = digest()
 
     def fresh() -> dict[str, Any]:

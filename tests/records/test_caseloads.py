@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from records import caseloads
-from records.models import Caseload, Membership, Organisation, Resource
+from records.models import Caseload, Import, Membership, Organisation, Resource
 from tests import factories as make
 from tests.factories import WORKER, days
 from tests.records.feeds import Feed, about, organization, patient, ref, refs
@@ -158,6 +158,54 @@ def test_a_referral_counts_for_180_days_unless_it_is_revoked(send, who, fields, 
 
 
 # ---------------------------------------------------------------- who is a partner
+
+
+def appointment(id: str, starts: float, **fields):
+    start = f"{day(starts)}T09:00:00Z"
+    actors = [{"actor": ref("Patient/p1")}, {"actor": NORTHFIELD}]
+    return {
+        "resourceType": "Appointment",
+        "id": id,
+        "status": "booked",
+        "start": start,
+        "participant": actors,
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("starts", "fields", "counts"),
+    [
+        (0.9, {}, True),
+        (3, {}, False),
+        (-13, {"status": "fulfilled"}, True),
+        (-16, {"status": "fulfilled"}, False),
+        (0.9, {"status": "cancelled"}, False),
+        (0.9, {"status": "noshow"}, False),
+        (0.9, {"status": "proposed"}, False),
+        (0.9, {"participant": [{"actor": ref("Patient/p1")}]}, False),
+        (
+            0.9,
+            {"participant": [{"actor": ref("Patient/p1")}, {"actor": NORTHFIELD, "status": "declined"}]},
+            False,
+        ),
+    ],
+)
+def test_tomorrows_clinic_counts_from_a_day_before_until_14_days_after(send, starts, fields, counts):
+    found = send(appointment("a1", starts, **fields))
+    assert found == ({("p1", "appointment", "Appointment/a1")} if counts else set())
+
+
+def test_an_appointment_to_come_is_known_and_not_yet_in_force(send):
+    assert send(appointment("a1", 5)) == set()
+    assert timedelta(days=3) < only().starts_at - timezone.now() < timedelta(days=5)
+
+
+def test_between_two_visits_there_is_no_gap(send):
+    send(appointment("a1", 0), appointment("a2", 10), appointment("a3", 60))
+    membership = only()
+    assert membership.evidence == "Appointment/a1"
+    assert timedelta(days=23) < membership.ends_at - timezone.now() < timedelta(days=25)
 
 
 @pytest.mark.parametrize(
@@ -319,3 +367,40 @@ def test_old_visits_register_with_the_organisation_of_the_last_wellness_visit(fe
     feed.run()
     assert only().caseload_id == first
     assert Membership.objects.using(WORKER).count() == 1
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """What each import asks `refresh` to look at."""
+    asked, refresh = [], caseloads.refresh
+
+    def noted(source, patients=None, *, using):
+        asked.append(patients)
+        return refresh(source, patients, using=using)
+
+    monkeypatch.setattr(caseloads, "refresh", noted)
+    return asked
+
+
+def test_a_small_feed_looks_at_the_patients_it_touches(feed, send, looked_at):
+    send(patient("p2"))
+    feed.send(patient("p2", managingOrganization=NORTHFIELD))
+    feed.send(patient("p2", managingOrganization=NORTHFIELD))
+    feed.send(organization("n", "northfield", name="Renamed"))
+    p2 = str(feed.patient("p2").pk)
+    assert looked_at == [None, {p2}, None, None]
+    assert in_force() == {("p2", "registration", "Patient/p2")}
+
+
+def test_what_a_killed_run_left_is_looked_at_by_the_next(feed, send, looked_at):
+    send(patient("p2"))
+    Import.objects.using(WORKER).create(source=feed.source)
+    feed.send(patient("p2", managingOrganization=NORTHFIELD))
+    assert looked_at[-1] is None
+
+
+def test_patients_are_looked_at_page_by_page(feed, send, monkeypatch):
+    monkeypatch.setattr(caseloads, "AT_ONCE", 2)
+    found = send(*(patient(f"q{number}", managingOrganization=NORTHFIELD) for number in range(5)))
+    assert len(found) == 5
+    assert feed.run().memberships == caseloads.Changes()

@@ -22,8 +22,8 @@ from tests.records.test_wall import row_security
 
 WORKER = "worker"
 PATHS = (
-    "", "timeline/", "results/", "medicines/", "problems/", "allergies/", "immunisations/", "procedures/",
-    "encounters/", "documents/", "access/",
+    "", "timeline/", "results/", "vitals/", "care/", "medicines/", "problems/", "allergies/", "immunisations/",
+    "procedures/", "encounters/", "documents/", "access/",
 )  # fmt: skip
 
 
@@ -266,7 +266,7 @@ def test_a_report_names_the_group_of_the_results_it_lists(seat, patient):
 
 
 def test_results_go_on_where_the_page_ended(seat, patient, monkeypatch):
-    monkeypatch.setattr("records.chart.MOST_RESULTS", 3)
+    monkeypatch.setattr("records.chart.rows.MOST_RESULTS", 3)
     for n in range(7):
         observation(patient, "Potassium", 100 + n, days=n, code="2823-3")
     address, pages_seen = f"/patients/{patient.pk}/results/", []
@@ -279,7 +279,7 @@ def test_results_go_on_where_the_page_ended(seat, patient, monkeypatch):
 
 
 def test_lists_go_on_where_the_page_ended_and_undated_entries_come_last(seat, patient, monkeypatch):
-    monkeypatch.setattr("records.chart.PAGE", 2)
+    monkeypatch.setattr("records.chart.rows.PAGE", 2)
     for n in range(3):
         make.make_resource(
             patient, Section.PROCEDURES, "Procedure", time=make.days(-n), body={"code": coded(f"dated {n}")}
@@ -391,7 +391,7 @@ def test_my_patients_lists_the_caseload_and_nobody_else(seat, patient, stranger,
 
 
 def test_the_list_goes_on_where_the_page_ended(seat, source, caseload, patient, monkeypatch):
-    monkeypatch.setattr("records.chart.PAGE", 2)
+    monkeypatch.setattr("records.chart.patients.PAGE", 2)
     names = ["Alpha", *(f"B{n}" for n in range(4))]
     for name in names[1:]:
         make.make_membership(caseload, make.make_patient(source, given=name))

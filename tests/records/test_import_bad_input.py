@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 
 import pytest
+from django.utils import timezone
 
 from records.importing import parsing, reading
 from records.importing.parsing import Reason
 from records.models import Patient, Rejection, Resource
 from tests.factories import WORKER
-from tests.records.feeds import about, bundle, counts, line, ndjson, observation, patient
+from tests.records.feeds import ACT_CODE, about, bundle, counts, line, ndjson, observation, patient
 
-DEEP = b'{"resourceType":"Basic","id":"deep","extension":' + b"[" * 5000 + b"]" * 5000 + b"}"
+DEEP = b'{"resourceType":"Basic","id":"deep","extension":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 NESTED = b'{"resourceType":"Basic","id":"deep","a":' + b'{"a":' * 70 + b"1" + b"}" * 70 + b"}"
 HIDDEN = b'{"resourceType":"Basic","id":"x","a":' + b'["{",' * 70 + b"1" + b"]" * 70 + b"}"
 LABEL = b'{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"HIV"}]}'
@@ -244,3 +246,90 @@ def test_patients_may_lack_nearly_everything(feed):
     found = feed.patient("p9")
     assert (found.family, found.birth_date, found.gender, found.active) == ("", "", Patient.Gender.UNKNOWN, True)
     assert len(feed.patient("p8").family) == 200
+
+
+SHAPES = {
+    "a list where one is meant": observation(code=[{"text": "x"}]),
+    "one where a list is meant": observation(category={"text": "x"}),
+    "a number where a text is meant": observation(status=7),
+    "a text where a truth value is meant": patient(active="yes"),
+    "texts where objects are meant": observation(note=["x"]),
+    "a narrative without a text": patient(text={"status": "generated"}),
+    "a question without its number": {"resourceType": "Questionnaire", "id": "q", "item": [{"text": "x"}]},
+}
+
+
+@pytest.mark.parametrize("resource", SHAPES.values(), ids=SHAPES.keys())
+def test_what_is_built_otherwise_than_fhir_says_is_refused(feed, resource):
+    result = feed.send(patient("p9"), resource)
+    assert counts(result) == (1, 0, 0, 0, 1)
+    assert Rejection.objects.using(WORKER).get().reason == Reason.WRONG_SHAPE
+
+
+def test_what_fhir_does_not_name_is_let_through_and_kept(feed):
+    odd = observation(_status={"extension": []}, vendorThing=[1, {"x": 2}], interpretation=None, subject={})
+    assert counts(feed.send(odd)) == (1, 0, 0, 0, 0)
+    assert "vendorThing" in feed.resource("Observation/o1").raw
+
+
+def test_a_line_of_20_megabytes_is_kept_by_its_start_and_the_rest_goes_on(feed):
+    long = line(observation("long", note=[{"text": "x" * 20 * 2**20}]))
+    result = feed.send(patient(), long, observation("o2"))
+    assert counts(result) == (2, 0, 0, 0, 1)
+    rejected = Rejection.objects.using(WORKER).get()
+    assert (rejected.reason, rejected.whole, len(rejected.raw)) == (Reason.TOO_LARGE, False, reading.KEPT)
+
+
+@pytest.mark.parametrize(
+    "value", ["2024-02-30", "2024-13-01", "24:61", "0000-00-00", "99999-01-01", "yesterday", "", "2024-05-01T25:00:00Z"]
+)
+def test_an_impossible_date_is_kept_and_counts_as_none(feed, value):
+    feed.send(patient(birthDate=value), observation(effectiveDateTime=value))
+    assert feed.resource("Observation/o1").time is None
+    assert f'"{value}"' in feed.resource("Observation/o1").raw
+    assert feed.patient().birth_date == ""
+
+
+@pytest.mark.parametrize(("value", "day"), [("2024", "2024-01-01"), ("2024-05", "2024-05-01"), ("2024-05-17", None)])
+def test_a_partial_date_counts_from_its_start(feed, value, day):
+    feed.send(patient(birthDate=value), observation(effectiveDateTime=value))
+    assert timezone.localtime(feed.resource("Observation/o1").time).date().isoformat() == (day or value)
+    assert feed.patient().birth_date == value
+
+
+def test_references_in_a_circle_end(feed):
+    held = {"a": "DiagnosticReport/b", "b": "DiagnosticReport/a"}
+    reports = [about("DiagnosticReport", id, result=[{"reference": other}]) for id, other in held.items()]
+    plan = about("CarePlan", "self", activity=[{"reference": {"reference": "CarePlan/self"}}])
+    organisations = [
+        {"resourceType": "Organization", "id": id, "partOf": {"reference": f"Organization/{other}"}}
+        for id, other in (("x", "y"), ("y", "x"))
+    ]
+    labelled_report = {**reports[0], "meta": {"security": [{"system": ACT_CODE, "code": "HIV"}]}}
+    result = feed.send(patient(), labelled_report, reports[1], plan, *organisations)
+    assert counts(result)[4] == 0
+    assert feed.classes("DiagnosticReport/a") == feed.classes("DiagnosticReport/b") == {"hiv"}
+    assert feed.classes("CarePlan/self") == set()
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\u202egnp.exe",
+    "'; DROP TABLE x; --",
+    "{{ 7*7 }}",
+    "%s %(x)s {0}",
+    "\\x00\\u0000",
+    "a\tb",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_are_texts(feed, text):
+    """Whatever stands in a name, a display or a narrative reaches its column as it is, and nothing else happens."""
+    code = {"coding": [{"system": "urn:x", "code": text, "display": text}]}
+    div = f"<div onload='x()'>{html.escape(text)}<style>*{{}}</style><svg/></div>"
+    feed.send(patient(name=[{"family": text}]), observation(code=code, text={"status": "generated", "div": div}))
+    resource = feed.resource("Observation/o1")
+    assert (resource.label, resource.code) == (text, f"urn:x|{text}")
+    assert json.loads(resource.raw)["text"]["div"] == div
+    assert feed.patient().family == text

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import call_command
 
-from records.importing import storing
-from records.models import Resource
+from records import label_rules, requested
+from records.importing import extraction, running, storing
+from records.importing.storing import Store
+from records.management.commands import relabel as relabel_command
+from records.models import Resource, ResourceVersion, SensitiveClass, Source
 from tests.factories import WORKER
 from tests.records.feeds import about, bundle, labelled, observation, patient, ref, refs
 
@@ -202,3 +206,122 @@ def test_the_labels_of_an_earlier_version_stay_with_it(feed):
     feed.send(observation(meta=labelled("N")))
     (version,) = feed.resource("Observation/o1").versions.using(WORKER).all()
     assert version.classes == ["hiv"]
+
+
+# ---------------------------------------------------------------- by code, by source, by request
+
+HIV_CODE = {"coding": [{"system": "http://snomed.info/sct", "code": "86406008"}]}
+
+
+@pytest.mark.parametrize(
+    ("concept", "classes"),
+    [
+        ([("http://snomed.info/sct", "86406008")], {"hiv"}),
+        ([("urn:other", "1"), ("http://loinc.org", "20447-9")], {"hiv"}),
+        ([("http://hl7.org/fhir/sid/icd-10-cm", "F32.1")], {"mental_health"}),
+        ([("http://hl7.org/fhir/sid/icd-10", "f10.2")], {"substance_use"}),
+        ([("http://hl7.org/fhir/sid/icd-10", "F17.2")], set()),
+        ([("http://hl7.org/fhir/sid/icd-10", "B2")], set()),
+        ([("urn:other", "86406008")], set()),
+        ([("http://www.nlm.nih.gov/research/umls/rxnorm", "864706")], {"substance_use"}),
+    ],
+)
+def test_codes_label_what_their_source_did_not(feed, concept, classes):
+    code = {"coding": [{"system": system, "code": value} for system, value in concept]}
+    listed = about("List", "l1", entry=[{"item": ref("Condition/c1")}])
+    feed.send(patient(), about("Condition", "c1", code=code), listed)
+    assert feed.classes("Condition/c1") == classes
+    assert feed.classes("List/l1") == classes
+    version = label_rules.rules().version
+    assert feed.resource("Condition/c1").labelled_by == [f"rules {version}: {one}" for one in sorted(classes)]
+
+
+def test_codes_of_contained_resources_and_of_answers_count(feed):
+    drug = {"resourceType": "Medication", "id": "m", "code": {
+        "coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "1433873"}]}}  # fmt: skip
+    feed.send(
+        patient(),
+        about("MedicationRequest", "m1", medicationReference=ref("#m"), contained=[drug]),
+        observation("o1", valueCodeableConcept=HIV_CODE),
+    )
+    assert feed.classes("MedicationRequest/m1") == {"hiv"}
+    assert feed.classes("Observation/o1") == {"hiv"}
+
+
+def test_each_label_says_what_set_it(feed):
+    Source.objects.using(WORKER).filter(pk=feed.source.pk).update(classes=["substance_use"])
+    feed.source.refresh_from_db(using=WORKER)
+    feed.write("b.json", bundle(patient(), about("Condition", "c1", code=HIV_CODE, meta=labelled("R", "SDV")),
+                                meta=labelled("GDIS")))  # fmt: skip
+    feed.run()
+    assert feed.classes("Condition/c1") == {"hiv", "violence", "genetic", "substance_use"}
+    version = label_rules.rules().version
+    assert set(feed.resource("Condition/c1").labelled_by) == {
+        f"rules {version}: hiv", "text: violence", "bundle: genetic", "source: substance_use",
+    }  # fmt: skip
+    assert set(feed.patient().classes) == {"genetic", "substance_use"}
+
+
+def test_relabelling_follows_the_rules_and_keeps_what_they_do_not_say(feed, monkeypatch, capsys):
+    feed.write("b.json", bundle(patient(), about("Condition", "c1", code=HIV_CODE), meta=labelled("GDIS")))
+    feed.write("c.json", about("Condition", "c2", code={"coding": [{"system": "urn:x", "code": "1"}]}))
+    feed.run()
+    now = label_rules.rules()
+    later = now._replace(version=now.version + 1, exact={("urn:x", "1"): SensitiveClass.VIOLENCE})
+    for module in (label_rules, extraction, running, relabel_command):
+        monkeypatch.setattr(module, "rules", lambda: later)
+    monkeypatch.setattr(running, "RELABEL_AT_ONCE", 2)
+    call_command("relabel", "--database", WORKER)
+    assert "3 records read again" in capsys.readouterr().out
+    assert feed.classes("Condition/c1") == {"genetic"}
+    assert feed.classes("Condition/c2") == {"violence", "genetic"}  # the patient's own too
+    assert feed.resource("Condition/c2").labelled_by == [f"rules {later.version}: violence"]
+    assert not ResourceVersion.objects.using(WORKER).exists()
+    call_command("relabel", "--database", WORKER)
+    assert "0 records read again" in capsys.readouterr().out
+
+
+def test_relabelling_that_was_killed_goes_on(feed, monkeypatch):
+    feed.send(patient(), *(observation(f"o{number}") for number in range(20)))
+    Resource.objects.using(WORKER).update(rules=0)
+    monkeypatch.setattr(running, "RELABEL_AT_ONCE", 5)
+    write, written = Store.write, []
+
+    def killed(store, batch):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(batch)
+        write(store, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            running.relabel(feed.source, using=WORKER)
+    assert running.relabel(feed.source, using=WORKER) == 11
+
+
+def test_a_patient_can_ask_that_a_section_is_held_back(feed):
+    feed.send(patient(), observation("o1"), about("Condition", "c1"))
+    asked = requested.request(feed.patient(), section="results", evidence="letter of 1 May", using=WORKER)
+    assert feed.classes("Observation/o1") == {"other"}
+    assert feed.classes("Condition/c1") == set()
+    feed.send(observation("o1", status="amended"), observation("o2"))  # what comes later, too
+    assert feed.classes("Observation/o1") == feed.classes("Observation/o2") == {"other"}
+    assert feed.resource("Observation/o2").labelled_by == [f"request {asked.pk}: other"]
+    requested.withdraw(asked, using=WORKER)
+    assert feed.classes("Observation/o1") == feed.classes("Observation/o2") == set()
+
+
+def test_a_patient_can_ask_that_all_of_it_or_one_thing_is_held_back(feed):
+    feed.send(patient(), observation("o1"), observation("o2"))
+    one = requested.request(
+        feed.patient(), resource=feed.resource("Observation/o1"), evidence="form", sensitive_class="hiv", using=WORKER
+    )
+    assert (feed.classes("Observation/o1"), feed.classes("Observation/o2")) == ({"hiv"}, set())
+    everything = requested.request(feed.patient(), evidence="form", using=WORKER)
+    assert feed.classes("Observation/o2") == {"other"}
+    assert feed.patient().classes == ["other"]
+    requested.withdraw(everything, using=WORKER)
+    requested.withdraw(one, using=WORKER)
+    assert feed.patient().classes == []
+    assert feed.classes("Observation/o1") == set()

@@ -213,6 +213,45 @@ function startSession() {
   tell();
 }
 
+/**
+ * A record names its patient on the page, in every request that the page makes and in every answer. What belongs to another
+ * patient is not put into the page. Two records open in one browser are pointed out on both.
+ */
+function startRecord() {
+  const mark = document.querySelector("[data-patient]");
+  if (!mark) return;
+  const { patient } = mark.dataset;
+  document.addEventListener("htmx:configRequest", (event) => {
+    event.detail.headers["X-Patient"] = patient;
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.xhr.getResponseHeader("X-Patient") === patient) return;
+    event.detail.shouldSwap = false;
+    location.reload();
+  });
+  if (!("BroadcastChannel" in window)) return;
+  const channel = new BroadcastChannel("clinicportal-records");
+  const others = new Map();
+  const show = () => {
+    const now = Date.now();
+    mark.hidden = ![...others.values()].some((seen) => now - seen < 15000);
+    document.querySelector(".cp-banner")?.classList.toggle("cp-banner--two", !mark.hidden);
+  };
+  const say = () => channel.postMessage({ patient });
+  channel.addEventListener("message", ({ data }) => {
+    if (data.patient === patient) return;
+    if (data.gone) others.delete(data.patient);
+    else {
+      if (!others.has(data.patient)) say();
+      others.set(data.patient, Date.now());
+    }
+    show();
+  });
+  window.addEventListener("pagehide", () => channel.postMessage({ patient, gone: true }));
+  setInterval(() => (say(), show()), 5000);
+  say();
+}
+
 /** htmx notes the path of each page in session storage, whatever its history settings say: take it out again. */
 function forgetPath() {
   try {
@@ -230,3 +269,4 @@ startKeys();
 startStages();
 startUndo();
 startSession();
+startRecord();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Count
 
-from records.importing.running import Progress, Result, import_files
-from records.importing.storing import AlreadyRunning
-from records.models import Facility, Import, Source
+from records.importing.running import MAY_LACK, Progress, Result, import_files
+from records.importing.storing import AlreadyRunning, SnapshotTooSmall, Stopped
+from records.models import UNGRANTABLE, Facility, Import, SensitiveClass, Source
 
 SHOWN = 10
 """How many rejected lines are named; all are kept."""
@@ -38,6 +39,15 @@ class Command(BaseCommand):
             action="store_true",
             help="for demo sets with old visits: register each patient where they were seen last",
         )
+        parser.add_argument("--expected-within", type=float, metavar="HOURS", help="when its newest data count as late")
+        parser.add_argument(
+            "--label", action="append", choices=[one for one in SensitiveClass.values if one not in UNGRANTABLE],
+            help="every record of this source carries this class (several: say it again); then `manage.py relabel`",
+        )  # fmt: skip
+        parser.add_argument(
+            "--snapshot", action="store_true", help="this is all that the source holds: what is not in it is deleted"
+        )
+        parser.add_argument("--force", action="store_true", help="believe a snapshot that lacks much")
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="connection with the worker's role")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,9 +57,12 @@ class Command(BaseCommand):
         must_write_records(using)
         source = self.source(options, using)
         try:
-            result = import_files(source, paths, on_progress=self.report_progress, using=using)
-        except AlreadyRunning as running:
-            raise CommandError(str(running)) from None
+            result = import_files(
+                source, paths, snapshot=options["snapshot"], may_lack=1 if options["force"] else MAY_LACK,
+                on_progress=self.report_progress, using=using,
+            )  # fmt: skip
+        except (AlreadyRunning, SnapshotTooSmall, Stopped) as refusal:
+            raise CommandError(str(refusal)) from None
         if not result.files:
             raise CommandError("There is no FHIR resource in these files: nothing was imported")
         for sentence in summary(result, using=using):
@@ -65,9 +78,13 @@ class Command(BaseCommand):
             raise CommandError(f"“{source.name}” is a source of {source.facility}: a source cannot change its facility")
         source.mrn_system = options["mrn_system"] or source.mrn_system
         source.base = (options["base"] or source.base).rstrip("/")
+        if options["expected_within"]:
+            source.expected_within = timedelta(hours=options["expected_within"])
+        if options["label"]:
+            source.classes = sorted(options["label"])
         source.registers_by_latest_visit |= options["register_by_latest_visit"]
         try:
-            source.clean_fields(exclude=["facility", "imported_up_to"])
+            source.clean_fields(exclude=["facility", "imported_up_to", "expected_within"])
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         source.save(using=using)
@@ -110,6 +127,8 @@ def summary(result: Result, *, using: str = DEFAULT_DB_ALIAS) -> list[str]:
         f"{run.created:,} new, {run.changed:,} changed, {run.unchanged:,} unchanged, {run.older:,} older than what "
         f"is here, {run.rejected:,} rejected."
     ]
+    if run.tombstoned:
+        sentences.append(f"{run.tombstoned:,} are no longer held by the source, and no longer shown.")
     if run.rejected:
         sentences += rejections(run, using)
     if result.others:

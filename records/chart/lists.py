@@ -1,0 +1,73 @@
+"""Problems, allergies, and the sections that are plain lists, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from clinicportal.models import User
+from clinicportal.viewing import viewing
+from records.chart import rows as row_lists
+from records.chart.frame import Frame, chart_of, open_frame
+from records.chart.rows import MOST_CURRENT, Row, list_reading, newest, of_type, reading
+from records.display import documents, encounters, immunisations, pages, problems, procedures
+from records.models import Section
+
+PROBLEMS = reading(newest(MOST_CURRENT, section=Section.PROBLEMS))
+
+LISTS: dict[str, tuple[Section, tuple[str, ...]]] = {
+    "immunisations": (Section.IMMUNISATIONS, ("Immunization",)),
+    "procedures": (Section.PROCEDURES, ("Procedure",)),
+    "encounters": (Section.ENCOUNTERS, ("Encounter",)),
+    "documents": (Section.DOCUMENTS, ("DocumentReference", "DiagnosticReport")),
+}
+"""Sections that are plain lists, newest first."""
+
+
+def problems_page(patient_id: UUID, *, by: User) -> pages.ProblemsPage:
+    with viewing(by):
+        frame = open_frame(patient_id, "problems", PROBLEMS, by=by)
+    return pages.ProblemsPage(chart_of(frame), problems_of(frame.rows, frame))
+
+
+def problems_of(rows: Iterable[Row], frame: Frame) -> problems.Problems:
+    return problems.sort(problems.of(row.fhir, frame.zone) for row in of_type(rows, "Condition"))
+
+
+def allergies_page(patient_id: UUID, *, by: User) -> pages.AllergiesPage:
+    with viewing(by):
+        frame = open_frame(patient_id, "allergies", by=by)
+    return pages.AllergiesPage(chart_of(frame))
+
+
+def list_page(patient_id: UUID, here: str, *, by: User, before: UUID | None = None) -> pages.ListPage:
+    """The page of one section in LISTS, what follows `before`."""
+    section, types = LISTS[here]
+    most = row_lists.PAGE
+    asked = {"row": before} if before else {}
+    with viewing(by):
+        frame = open_frame(
+            patient_id, here, list_reading(section, types, most + 1, continued=before is not None), by=by, **asked
+        )
+    held = frame.rows
+    return pages.ListPage(
+        chart=chart_of(frame),
+        items=items_of(held[:most], here, frame),
+        earlier=str(held[most - 1].id) if len(held) > most else None,
+        continued=before is not None,
+    )
+
+
+def items_of(rows: Iterable[Row], here: str, frame: Frame) -> tuple[Any, ...]:
+    match here:
+        case "immunisations":
+            return immunisations.sort(immunisations.of(row.fhir, frame.zone) for row in rows)
+        case "procedures":
+            return procedures.sort(procedures.of(row.fhir, frame.zone) for row in rows)
+        case "encounters":
+            return encounters.sort(encounters.of(row.fhir, frame.zone) for row in rows)
+        case _:
+            return documents.sort(
+                documents.of(row.fhir, frame.zone, with_bodies=False, row=str(row.id)) for row in rows
+            )

@@ -1,0 +1,93 @@
+"""What is new since the reader last looked, for the top of the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy
+
+from records.chart.frame import Frame
+from records.chart.rows import versions_of
+from records.display import allergies, banner, dates, fhir, medicines, results, since, timeline
+from records.display.news import News
+
+MOST_READ = 40
+"""So many of the newest entries are read for lines of their own; the rest is counted."""
+
+WORDS = {
+    "Condition": ("problems", gettext_lazy("New problem")),
+    "Immunization": ("immunisations", gettext_lazy("New immunisation")),
+    "Procedure": ("procedures", gettext_lazy("New procedure")),
+    "Encounter": ("encounters", gettext_lazy("New encounter")),
+    "DocumentReference": ("documents", gettext_lazy("New document")),
+}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was read for the panel: what changed entries said before."""
+
+    earlier: dict[UUID, fhir.Json]
+
+
+def read(frame: Frame) -> Looked:
+    """Inside the transaction: the earlier versions of what changed."""
+    return Looked(versions_of([news.id for news in lines(frame) if news.changed and news.type == "Observation"]))
+
+
+def lines(frame: Frame) -> list[News]:
+    return [news for news in frame.news if news.counts][:MOST_READ]
+
+
+def panel(frame: Frame, looked: Looked) -> since.Since | None:
+    """None when this is the first visit; without items when nothing came."""
+    if frame.since is None:
+        return None
+    told = list(items(frame, looked))
+    made = since.of(dates.of_moment(frame.since, frame.zone), told)
+    uncounted = sum(news.counts for news in frame.news) - len(lines(frame))
+    return since.Since(made.at, made.items, made.rest + uncounted)
+
+
+def items(frame: Frame, looked: Looked) -> Iterator[since.Item]:
+    for news in lines(frame):
+        body = fhir.load(news.raw)
+        if news.type == "Observation":
+            if item := of_observation(news, body, frame, looked):
+                yield item
+        elif news.type in ("MedicationRequest", "MedicationStatement"):
+            held = medicines.of(body, frame.today, frame.zone, facility=frame.facility)
+            yield since.of_medicine(held, changed=news.changed)
+        elif news.type == "AllergyIntolerance":
+            yield since.of_allergy(allergies.of(body, frame.zone), changed=news.changed)
+        elif news.type in WORDS:
+            page, word = WORDS[news.type]
+            if entry := timeline.of(body, frame.today, frame.zone):
+                yield since.of_other(
+                    entry.title, entry.detail, entry.when, page=page, word=str(word), changed=news.changed,
+                    stands=entry.stands,
+                )  # fmt: skip
+
+
+def of_observation(news: News, body: fhir.Json, frame: Frame, looked: Looked) -> since.Item | None:
+    person = banner.person(frame.about, frame.today)
+    result = results.of(body, frame.zone, person=person, earlier=looked.earlier.get(news.id))
+    if result.is_panel and not result.parts:
+        return None
+    return since.of_result(result, before(result, news, frame), page=news.section)
+
+
+def before(result: results.Result, news: News, frame: Frame) -> results.Result | None:
+    """The result of the same test before this one, among those that the summary has read anyway."""
+    if result.was or not result.usable:
+        return None
+    mine = next((row for row in frame.rows if row.id == news.id), None)
+    if mine is None or mine.time is None:
+        return None
+    for row in frame.rows:
+        if row.type == "Observation" and row.code == mine.code and row.time and row.time < mine.time:
+            held = results.of(row.fhir, frame.zone)
+            return held if held.usable and held.column == result.column else None
+    return None

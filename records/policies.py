@@ -1,0 +1,26 @@
+"""Who may do what with a record, beyond reading it."""
+
+from __future__ import annotations
+
+from django.db.models.functions import Now
+
+from clinicportal.models import StaffRole, User
+from clinicportal.proofs import check_proved
+from clinicportal.rules import Denied
+from clinicportal.texts import gettext as _
+from records.models import Agreement
+
+
+def check_can_take_away(user: User) -> None:
+    """Whether `user` may take a record out of the portal as data; printing what one reads needs no right of its own.
+
+    Whoever sits at an open session has to be the person: it asks for a fresh proof."""
+    agreements = Agreement.objects.in_force().filter(organisation=user.acting_for, may_export=True, ends_at__gt=Now())
+    if not agreements.exists():
+        raise Denied(_("The agreement with your organisation does not include taking records away. You can print them"))
+    check_proved(user, "export")
+
+
+def check_can_judge_reports(user: User) -> None:
+    if not user.has_role(StaffRole.PRIVACY):
+        raise Denied(_("Only a privacy officer can read what readers report about records"))

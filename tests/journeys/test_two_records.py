@@ -1,0 +1,58 @@
+"""Two records in two tabs never mix: each page, request and part names its patient."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.journeys import steps
+
+GUEST = "pharmacist@northfield.example"
+
+
+def test_two_records_in_two_tabs_stay_apart(person, portal):
+    sponsor, approver, guest = (
+        person("sponsor@northfield.example"),
+        person("approver@hospital.example"),
+        person(GUEST),
+    )
+    sponsor.signs_in()
+    steps.ask(sponsor, GUEST, "Practice", "Pharmacist")
+    approver.signs_in()
+    steps.approve(approver, "Practice Pharmacist")
+    steps.redeem(guest, steps.link_for(portal, GUEST))
+    steps.accept_terms(guest)
+    one = guest.goes_to("/patients/")
+    links = one.locator("main table a[href*='/patients/']").evaluate_all(
+        "links => links.map(a => [a.getAttribute('href'), a.textContent.trim()])"
+    )
+    (first, first_name), (second, second_name) = links[:2]
+    one.goto(first)
+    expect(one.get_by_text("Two records are open in this browser.")).to_be_hidden()
+
+    other = guest.context.new_page()
+    other.goto(f"{second}results/")
+    for page, name in ((one, first_name), (other, second_name)):
+        expect(page.get_by_text("Two records are open in this browser.")).to_be_visible()
+        expect(page.locator(".cp-banner__name")).to_have_text(name)
+
+    # A part of the page names its patient, and what names another is not put in.
+    asked = []
+    other.on("request", lambda request: asked.append(request.headers.get("x-patient")))
+    with other.expect_response(re.compile(r"/results/\?")) as answer:
+        other.get_by_label("From").select_option("1y")
+    assert answer.value.status == 200
+    assert second.split("/")[2] in asked
+    refused = other.evaluate(
+        "([path, patient]) => fetch(path, {headers: {'HX-Request': 'true', 'X-Patient': patient}}).then(a => a.status)",
+        [f"{first}results/", second.split("/")[2]],
+    )
+    assert refused == 409
+    foreign = other.evaluate("() => document.querySelector('#sheets').dataset.of")
+    assert foreign == second.split("/")[2]
+
+    other.close()
+    expect(one.get_by_text("Two records are open in this browser.")).to_be_hidden()
+    one.reload()
+    expect(one.locator(".cp-banner__name")).to_have_text(first_name)

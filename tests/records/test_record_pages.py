@@ -1,0 +1,405 @@
+"""What a record's pages do beyond showing: what is new, print, take away, report, files, one patient at a time."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from clinicportal.models import AuditEvent, StaffRole
+from clinicportal.proofs import Unproved
+from clinicportal.viewing import viewing
+from records import policies
+from records.chart import summary
+from records.models import Agreement, Look, RecordReport, Resource, ResourceVersion, SavedFilter, Section
+from tests import factories as make
+from tests.records.test_chart import coded, counted, everything, observation, seat, text_of
+
+__all__ = ["everything", "seat"]
+WORKER = "worker"
+
+
+def events(type: str):
+    return list(AuditEvent.objects.using("auditor").filter(type=type))
+
+
+def looked_before(guest, patient, *, days: float = 2) -> None:
+    """The guest opened this record some days ago; all that is there now was there then."""
+    Look.objects.using(WORKER).create(user=guest, patient=patient, at=make.days(-days))
+    Resource.objects.using(WORKER).update(received_at=make.days(-days - 1))
+
+
+# ----------------------------------------------------------------------------------------- since you last looked
+
+
+def test_the_first_visit_has_no_panel_and_the_next_says_what_came(seat, guest, patient):
+    limits = [{"low": {"value": 3.5}, "high": {"value": 5.3}}]
+    observation(patient, "Potassium", 4.8, days=20, code="2823-3", referenceRange=limits)
+    assert "Since you last looked" not in text_of(seat.get(f"/patients/{patient.pk}/"))
+    Look.objects.using(WORKER).update(at=make.days(-2), since=None)
+    Resource.objects.using(WORKER).update(received_at=make.days(-3))
+    assert "Nothing new in this view." in text_of(seat.get(f"/patients/{patient.pk}/"))
+    observation(patient, "Potassium", 5.9, days=1, code="2823-3", referenceRange=limits)
+    seen = text_of(seat.get(f"/patients/{patient.pk}/"))
+    assert "New result Potassium 5.9 mmol/L High, computed was 4.8 on" in seen
+    assert "Results 1 new" in seen
+    results = text_of(seat.get(f"/patients/{patient.pk}/results/"))
+    assert results.count(" New ") == 1, "the earlier result is not new"
+    # The same visit goes on: what was new at its beginning stays so on each page.
+    assert "Results 1 new" in text_of(seat.get(f"/patients/{patient.pk}/medicines/"))
+
+
+def test_a_correction_is_shown_as_was_and_now(seat, guest, patient):
+    now = observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
+    looked_before(guest, patient)
+    Resource.objects.using(WORKER).filter(pk=now.pk).update(number=2, received_at=make.days(0))
+    ResourceVersion.objects.using(WORKER).create(
+        resource=now, number=1, received_at=make.days(-9), raw=now.raw.replace("120", "102")
+    )
+    assert "Corrected Haemoglobin : was 102 mmol/L , now 120 mmol/L" in text_of(seat.get(f"/patients/{patient.pk}/"))
+
+
+def test_an_earlier_version_with_more_labels_is_not_told(seat, guest, patient):
+    now = observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
+    looked_before(guest, patient)
+    Resource.objects.using(WORKER).filter(pk=now.pk).update(number=2, received_at=make.days(0))
+    ResourceVersion.objects.using(WORKER).create(
+        resource=now, number=1, received_at=make.days(-9), raw=now.raw.replace("120", "102"), classes=["hiv"]
+    )
+    assert "102" not in text_of(seat.get(f"/patients/{patient.pk}/"))
+
+
+def test_a_stopped_medicine_and_a_new_allergy_come_before_new_results(seat, guest, patient):
+    looked_before(guest, patient)
+    observation(patient, "Sodium", 138, code="2951-2")
+    drug = {"status": "stopped", "medicationCodeableConcept": coded("spironolactone")}
+    make.make_resource(patient, Section.MEDICINES, "MedicationRequest", status="stopped", body=drug)
+    make.make_resource(patient, Section.ALLERGIES, "AllergyIntolerance", body={"code": coded("Latex")})
+    seen = text_of(seat.get(f"/patients/{patient.pk}/"))
+    assert seen.index("New allergy Latex") < seen.index("Stopped spironolactone") < seen.index("New result Sodium")
+
+
+def test_what_is_withheld_is_no_news(seat, guest, patient):
+    looked_before(guest, patient)
+    make.make_resource(patient, Section.PROBLEMS, body={"code": coded("Secret")}, classes=["hiv"])
+    seen = text_of(seat.get(f"/patients/{patient.pk}/"))
+    assert "Nothing new in this view." in seen
+    assert "1 new" not in seen
+    assert "Nothing new" in text_of(seat.get("/patients/"))
+
+
+def test_a_look_is_of_one_guest(seat, guest, patient, caseload):
+    looked_before(guest, patient)
+    other = make.signed_in(make.make_user("Second nurse"), caseload.organisation)
+    make.make_grant(other, caseload)
+    assert "Since you last looked" not in text_of(make.client_for(other).get(f"/patients/{patient.pk}/"))
+
+
+# ---------------------------------------------------------------------------------------------------- my patients
+
+
+def test_the_list_says_what_is_new_and_when_a_record_was_opened(seat, guest, patient):
+    assert "Not opened by you yet" in text_of(seat.get("/patients/"))
+    looked_before(guest, patient)
+    assert "Nothing new" in text_of(seat.get("/patients/"))
+    high = {"interpretation": [{"coding": [{"code": "HH"}]}]}
+    for n in range(3):
+        observation(patient, "Potassium", 7 + n, days=n, code="2823-3", **high)
+    observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
+    seen = text_of(seat.get("/patients/"))
+    assert "3 new results Critically high 1 corrected" in seen
+
+
+def test_filters_find_what_is_new_and_what_was_opened_last(seat, guest, patient, source, caseload):
+    quiet, never = (make.make_patient(source, given=given) for given in ("Quiet", "Never"))
+    for other in (quiet, never):
+        make.make_membership(caseload, other)
+        observation(other, "Sodium", 138)
+    looked_before(guest, patient, days=5)
+    looked_before(guest, quiet)
+    observation(patient, "Potassium", 5)
+    new, recent = (text_of(seat.get(f"/patients/?show={show}")) for show in ("new", "recent"))
+    assert ("Alpha" in new, "Quiet" in new, "Never" in new) == (True, False, False)
+    assert recent.index("TESTPATIENT, Quiet") < recent.index("TESTPATIENT, Alpha")
+    assert "Never" not in recent
+
+
+def test_a_filter_is_kept_under_a_name_and_forgotten(seat, guest, patient, caseload):
+    kept = seat.post("/patients/filters/", {"name": " My  new ones ", "show": "new", "caseload": str(caseload.pk)})
+    assert kept.status_code == 302
+    page = seat.get(kept["Location"])
+    assert "Kept: My new ones" in text_of(page)
+    held = SavedFilter.objects.get()
+    assert (held.user, held.name, held.caseload) == (guest, "My new ones", caseload)
+    seat.post("/patients/filters/", {"drop": held.pk})
+    assert not SavedFilter.objects.exists()
+
+
+def test_a_filter_of_somebody_elses_caseload_is_kept_without_it(seat, guest, facility):
+    foreign = make.make_caseload(make.make_organisation("Partner C"), facility)
+    seat.post("/patients/filters/", {"name": "x", "show": "", "caseload": str(foreign.pk)})
+    assert SavedFilter.objects.get().caseload is None
+
+
+# -------------------------------------------------------------------------------------------- print and take away
+
+
+def test_printing_is_written_down_and_the_stamp_leads_back_to_it(seat, patient, guest):
+    seen = text_of(seat.get(f"/patients/{patient.pk}/print/"))
+    [printed] = events("record-printed")
+    assert f"Stamp {str(printed.id)[:8]} Printed by {guest.display_name}" in seen
+    assert "This view may be incomplete." in seen
+    assert printed.user_id == guest.pk
+
+
+def test_the_outsider_can_neither_print_nor_take_nor_report(outsider, patient, grant):
+    other = make.client_for(outsider)
+    assert other.get(f"/patients/{patient.pk}/print/").status_code == 404
+    assert other.post(f"/patients/{patient.pk}/report/", {"kind": "other", "text": "x"}).status_code == 404
+    assert other.post(f"/patients/{patient.pk}/take/").status_code == 403
+    assert not RecordReport.objects.exists()
+    assert [events(f"record-{what}") for what in ("printed", "taken", "reported")] == [[], [], []]
+
+
+@pytest.fixture
+def may_export(agreement):
+    Agreement.objects.using(WORKER).filter(pk=agreement.pk).update(may_export=True)
+
+
+@pytest.fixture
+def proved(guest, everything) -> Client:
+    """The guest's browser, in which they have just confirmed that it is them."""
+    guest.proofs = {"c2": timezone.now()}
+    return make.client_for(guest)
+
+
+def test_without_a_fresh_proof_nothing_is_taken(guest, patient, grant, may_export):
+    with viewing(guest), pytest.raises(Unproved):
+        policies.check_can_take_away(guest)
+    with pytest.raises(Unproved):
+        summary.take(patient.pk, by=guest)
+    assert not events("record-taken")
+
+
+def test_the_summary_is_taken_as_a_fhir_document_with_only_what_may_be_seen(proved, guest, patient, may_export):
+    make.make_resource(patient, Section.DEMOGRAPHICS, "Patient", body={"id": "p1", "name": [{"family": "T"}]})
+    shown = make.make_resource(
+        patient,
+        body={
+            "code": coded("Asthma"),
+            "subject": {"reference": "Patient/p1"},
+            "encounter": {"reference": "Encounter/9"},
+        },
+    )
+    make.make_resource(patient, body={"code": coded("Secret")}, classes=["hiv"])
+    weight = observation(patient, "Weight", 6)
+    Resource.objects.using(WORKER).filter(pk=weight.pk).update(raw=weight.raw.replace('"value": 6', '"value": 6.00'))
+    answer = proved.post(f"/patients/{patient.pk}/take/")
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("application/fhir+json")
+    text = answer.content.decode()
+    assert "Secret" not in text
+    assert '"value":6.00' in text, "precision was lost"
+    bundle = json.loads(text)
+    assert (bundle["type"], bundle["entry"][0]["resource"]["resourceType"]) == ("document", "Composition")
+    held = {entry["fullUrl"]: entry["resource"] for entry in bundle["entry"]}
+    problem = held[f"urn:uuid:{shown.pk}"]
+    assert problem["subject"]["reference"] in held
+    assert problem["encounter"] == {"type": "Encounter"}, "an id of something that is not here left with the document"
+    sections = {section["code"]["coding"][0]["code"]: section for section in held_composition(bundle)["section"]}
+    assert list(sections)[:3] == ["11450-4", "48765-2", "10160-0"]
+    assert sections["48765-2"]["emptyReason"]["coding"][0]["code"] == "unavailable"
+    assert "This view may be incomplete." in sections["11450-4"]["text"]["div"]
+    for section in sections.values():
+        assert all(entry["reference"] in held for entry in section.get("entry", []))
+    [taken] = events("record-taken")
+    assert (taken.user_id, taken.detail) == (guest.pk, {"form": "IPS document"})
+
+
+def held_composition(bundle):
+    return bundle["entry"][0]["resource"]
+
+
+def test_the_document_is_the_same_whether_something_is_withheld_or_not(proved, patient, may_export):
+    def bare() -> str:
+        text = proved.post(f"/patients/{patient.pk}/take/").content.decode()
+        bundle = json.loads(text)
+        return json.dumps([entry["resource"].get("section", entry["resource"]) for entry in bundle["entry"][2:]])
+
+    make.make_resource(patient, Section.DEMOGRAPHICS, "Patient")
+    before = bare()
+    make.make_resource(
+        patient, Section.ALLERGIES, "AllergyIntolerance", body={"code": coded("Secret")}, classes=["hiv"]
+    )
+    assert bare() == before
+
+
+def test_without_the_right_in_the_agreement_nothing_is_taken(seat, patient):
+    answer = seat.post(f"/patients/{patient.pk}/take/")
+    assert answer.status_code == 403
+    assert "does not include taking records away" in text_of(answer)
+    assert not events("record-taken")
+
+
+def test_a_link_takes_nothing(seat, patient, may_export):
+    assert seat.get(f"/patients/{patient.pk}/take/").status_code == 405
+
+
+# --------------------------------------------------------------------------------------------------------- files
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
+
+
+def document(patient, *attachments: tuple[str, bytes], **fields) -> Resource:
+    content = [
+        {"attachment": {"contentType": kind, "data": base64.b64encode(data).decode()}} for kind, data in attachments
+    ]
+    return make.make_resource(
+        patient, Section.DOCUMENTS, "DocumentReference", body={"status": "current", "content": content}, **fields
+    )
+
+
+def test_a_picture_stands_in_the_page_and_its_address_runs_nothing(seat, patient):
+    held = document(patient, ("image/png", PNG))
+    page = seat.get(f"/patients/{patient.pk}/documents/{held.pk}/").content.decode()
+    address = f"/patients/{patient.pk}/documents/{held.pk}/file/0/"
+    assert f'src="{address}"' in page
+    answer = seat.get(address)
+    assert (answer.content, answer["Content-Type"]) == (PNG, "image/png")
+    assert answer["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Cache-Control"] == "no-store"
+
+
+def test_a_pdf_is_downloaded_and_that_is_written_down(seat, patient):
+    held = document(patient, ("application/pdf", b"%PDF-1.7 ..."))
+    assert "Download the PDF" in text_of(seat.get(f"/patients/{patient.pk}/documents/{held.pk}/"))
+    answer = seat.get(f"/patients/{patient.pk}/documents/{held.pk}/file/0/")
+    assert answer["Content-Disposition"].startswith("attachment")
+    [taken] = events("record-taken")
+    assert taken.object_id == str(held.pk)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("image/svg+xml", b"<svg onload='alert(1)'/>"),
+        ("image/png", b"<script>alert(1)</script>"),
+        ("application/pdf", b"<html>"),
+        ("text/html", b"<b>x</b>"),
+        ("application/octet-stream", b"MZ"),
+    ],
+)
+def test_what_only_says_that_it_is_a_file_is_not_handed_on(seat, patient, kind, data):
+    held = document(patient, (kind, data))
+    assert seat.get(f"/patients/{patient.pk}/documents/{held.pk}/file/0/").status_code == 404
+    page = seat.get(f"/patients/{patient.pk}/documents/{held.pk}/")
+    assert page.status_code == 200
+    assert "/file/" not in page.content.decode()
+
+
+def test_a_file_of_a_document_that_is_withheld_or_elsewhere_is_404(seat, patient, stranger, outsider):
+    hidden = document(patient, ("image/png", PNG), classes=["hiv"])
+    foreign = document(stranger, ("image/png", PNG))
+    shown = document(patient, ("image/png", PNG))
+    for held in (hidden, foreign):
+        assert seat.get(f"/patients/{patient.pk}/documents/{held.pk}/file/0/").status_code == 404
+    address = f"/patients/{patient.pk}/documents/{shown.pk}/file"
+    assert seat.get(f"{address}/1/").status_code == 404
+    assert make.client_for(outsider).get(f"{address}/0/").status_code == 404
+
+
+# ------------------------------------------------------------------------------------------- one patient at a time
+
+
+def test_an_answer_names_its_patient_and_a_part_of_another_record_is_refused(seat, patient, source, caseload):
+    other = make.make_patient(source, given="Bravo")
+    make.make_membership(caseload, other)
+    address = f"/patients/{patient.pk}/results/"
+    part = seat.get(address, headers={"HX-Request": "true", "X-Patient": str(patient.pk)})
+    assert part.headers["X-Patient"] == str(patient.pk)
+    assert f'data-of="{patient.pk}"' in part.content.decode()
+    assert "<!DOCTYPE" not in part.content.decode()
+    refused = seat.get(address, headers={"HX-Request": "true", "X-Patient": str(other.pk)})
+    assert (refused.status_code, refused.content) == (409, b"")
+    assert len(events("record-opened")) == 1
+
+
+# -------------------------------------------------------------------------------------------------------- reports
+
+
+def test_a_report_goes_to_the_privacy_officers_and_is_closed_with_what_was_done(seat, guest, patient, organisation):
+    asked = seat.post(f"/patients/{patient.pk}/report/?page=results", {"kind": "wrong-patient"})
+    assert asked.status_code == 422
+    assert "Say what is wrong, so that we can find it" in text_of(asked)
+    sent = seat.post(f"/patients/{patient.pk}/report/?page=results", {"kind": "wrong-patient", "text": "Not hers <b>"})
+    assert sent.status_code == 302
+    report = RecordReport.objects.get()
+    assert (report.patient_id, report.section, report.reported_by) == (patient.pk, "results", guest)
+    [reported] = events("record-reported")
+    assert (reported.object_id, reported.detail) == (str(report.pk), {"kind": "wrong-patient"})
+    officer = make.client_for(privacy_officer())
+    page = officer.get("/reports/")
+    assert "Not hers <b>" in text_of(page)
+    assert "Testpatient" not in page.content.decode()
+    assert officer.post(f"/reports/{report.pk}/", {"outcome": ""}).status_code == 422
+    assert officer.post(f"/reports/{report.pk}/", {"outcome": "Moved"}).status_code == 302
+    report.refresh_from_db()
+    assert (report.outcome, report.closed_at is not None) == ("Moved", True)
+    assert len(events("report-closed")) == 1
+    assert officer.get(f"/reports/{report.pk}/").status_code == 404
+
+
+def privacy_officer():
+    officer = make.make_user("Privacy", staff_roles=[StaffRole.PRIVACY], roles_checked_at=make.days(0))
+    return make.signed_in(officer, None)
+
+
+def test_a_guest_does_not_read_reports(seat, patient):
+    assert seat.get("/reports/").status_code == 403
+    assert seat.get(f"/reports/{uuid.uuid4()}/").status_code == 403
+
+
+def test_when_a_report_cannot_be_written_down_there_is_none(seat, patient, monkeypatch):
+    def fails(*_args, **_facts):
+        raise RuntimeError("no audit")
+
+    monkeypatch.setattr("records.access.write_down", fails)
+    with pytest.raises(RuntimeError):
+        seat.post(f"/patients/{patient.pk}/report/", {"kind": "other", "text": "x"})
+    assert not RecordReport.objects.exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- queries
+
+
+def test_these_pages_too_take_at_most_twelve_queries(seat, guest, patient, source, caseload):
+    for n in range(55):
+        make.make_membership(caseload, make.make_patient(source, given=f"P{n:02}"))
+    looked_before(guest, patient)
+    observation(patient, "Potassium", 5, code="2823-3")
+    last = seat.get("/patients/").content.decode().partition("?after=")[2][:36]
+    for path in ("", "print/", "report/", "vitals/", "care/"):
+        with counted() as seen:
+            assert seat.get(f"/patients/{patient.pk}/{path}").status_code == 200
+        assert sum(seen.values()) <= 12, "\n".join(seen)
+    for query in ("", "?show=new", "?show=recent", f"?caseload={caseload.pk}", f"?after={last}"):
+        with counted() as seen:
+            assert seat.get(f"/patients/{query}").status_code == 200
+        assert sum(seen.values()) <= 12, query + "\n".join(seen)
+
+
+def test_a_browser_without_a_session_is_sent_to_sign_in(patient):
+    assert Client(headers={"host": "portal.localhost"}).get(f"/patients/{patient.pk}/print/").status_code == 302
+
+
+def test_a_feed_that_is_later_than_it_should_be_says_so(seat, patient, source):
+    fresh = text_of(seat.get(f"/patients/{patient.pk}/"))
+    type(source).objects.using(WORKER).update(expected_within=timedelta(hours=1), imported_up_to=make.days(-1))
+    late = text_of(seat.get(f"/patients/{patient.pk}/"))
+    assert ("later than it should be" in fresh, "later than it should be" in late) == (False, True)

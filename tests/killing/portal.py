@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -91,6 +92,21 @@ class Portal:
 
     def web_answers(self) -> bool:
         return requests.get(f"http://127.0.0.1:{self.here.port}/health/live", timeout=3).status_code == 200
+
+    def age(self, victim: str) -> float:
+        """Seconds since the process was started; 0 when it is gone."""
+        facts = _facts(self.leader(victim))
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return uptime - int(facts[19]) / os.sysconf("SC_CLK_TCK") if facts else 0.0
+
+    def last_pause(self, victim: str) -> float:
+        """Seconds that the supervisor waited before it last started the process again: more after each early death."""
+        said = re.findall(rf"^{LOCKS[victim]} .*; starting it again in ([\d.]+) s", self.supervisor_log, re.MULTILINE)
+        return float(said[-1]) if said else 0.0
+
+    @property
+    def supervisor_log(self) -> str:
+        return (self.here.data / "up.log").read_text(errors="replace")
 
     @property
     def supervisor_runs(self) -> bool:

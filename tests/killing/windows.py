@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -26,7 +27,7 @@ DELAY, HOLD, SLOW = 2.0, 4.0, 7.0
 takes to come round. All less than the portal waits for an answer (clinicportal/http.py, settings.EMAIL_TIMEOUT)."""
 BLOCKED_WITHIN = 4.0
 """Seconds after the locks: less than the worker's lock_timeout (clinicportal/roles.py), which would end the waiting."""
-TRIES = 3
+TRIES = 4
 
 Done = Callable[[Portal], Counter[str]]
 """How often the other side has done its part, by address."""
@@ -105,7 +106,14 @@ def strike(killer: Killer, window: Window, more_work: Callable[[], None], *, sec
 
 
 class Missed(Exception):
-    """The kill came too late to prove anything."""
+    """The call was refused after all (429), or we came too late to prove anything."""
+
+
+def in_time(check: Callable[[], Any], seconds: float) -> Any:
+    try:
+        return eventually(check, seconds=seconds, what="what was ordered", every=0.02)
+    except Trouble:
+        raise Missed from None
 
 
 def wait_taken(portal: Portal, window: Window, seconds: float) -> float:
@@ -136,10 +144,7 @@ def kill_after_the_answer(killer: Killer, window: Window, _before: Counter[str],
         before = window.done(portal)
         if time.time() > untaken + DELAY:
             raise Missed
-        answered = eventually(
-            lambda: newly(window, portal, before) & waiting_for(portal, holder),
-            seconds=BLOCKED_WITHIN, what=f"the answer in “{window.name}”", every=0.02,
-        )  # fmt: skip
+        answered = in_time(lambda: newly(window, portal, before) & waiting_for(portal, holder), BLOCKED_WITHIN)
         kill = killer.kill(window.victim, "whole", window=window.name)
     killer.wait_back(kill)
     return Hit(window, answered, kill)
@@ -147,18 +152,30 @@ def kill_after_the_answer(killer: Killer, window: Window, _before: Counter[str],
 
 def kill_before_the_answer(killer: Killer, window: Window, before: Counter[str], untaken: float) -> Hit:
     """The call is done at once and its answer leaves only HOLD seconds later: a kill before that is in time."""
-    done = eventually(lambda: newly(window, killer.portal, before), seconds=HOLD, what=window.name)
+    done = in_time(lambda: newly(window, killer.portal, before), HOLD)
     kill = killer.kill(window.victim, "whole", window=window.name)
     gone = time.time()
     killer.wait_back(kill)
-    if gone > untaken + HOLD:
+    if gone > untaken + HOLD or not was_done(killer.portal, window, untaken):
         raise Missed
     return Hit(window, done, kill)
 
 
+def was_done(portal: Portal, window: Window, untaken: float) -> bool:
+    """Whether the call whose answer was held was not refused: the tenant lists it when it lets go of the answer."""
+    if window.operation == MAIL:
+        return True
+
+    def held() -> list[dict]:
+        calls = [call for call in portal.read("calls") if call["operation"] == window.operation]
+        return [call for call in calls if call["at"] > untaken - 1 and call["seconds"] > HOLD - 0.5]
+
+    return all(call["status"] < 300 for call in in_time(held, 2 * HOLD))
+
+
 def let_live(killer: Killer, window: Window, before: Counter[str], untaken: float) -> Hit:
     """The answer is lost, or comes so late that others could take the step for abandoned; nobody dies meanwhile."""
-    done = eventually(lambda: newly(window, killer.portal, before), seconds=SLOW + 3, what=window.name)
+    done = in_time(lambda: newly(window, killer.portal, before), SLOW + 3)
     if window.mode == "delay":
         time.sleep(max(0.0, untaken + SLOW + 1 - time.time()))
     return Hit(window, done, None)

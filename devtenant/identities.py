@@ -72,6 +72,7 @@ COLLEAGUES = {
     "nurse": ("Nurse", "A colleague to ask access for"),
     "doctor": ("Doctor", "A colleague to ask access for"),
     "pharmacist": ("Pharmacist", "A colleague to ask access for"),
+    "registrar": ("Registrar", "A colleague to ask access for"),
     "locum": ("Locum", "A colleague to ask access for, for a short time"),
 }
 GUESTS_FROM_THE_START = ("sponsor", "deputy")

@@ -67,7 +67,8 @@ class User(AbstractBaseUser):
     """Authentication context -> when this session's person last met it afresh (partners/stepup.py). Nothing else makes
     one: a user as the database has them has proved nothing."""
     capacities: frozenset[str] = frozenset()
-    """"guest", "sponsor": what the person came to do, as found at sign-in. For menus; policies ask the database."""
+    """"guest", "look_up", "sponsor": what the person came to do, as found at sign-in, for menus. Policies ask the
+    database."""
 
     class Meta:
         constraints = [

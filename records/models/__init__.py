@@ -10,6 +10,7 @@ row-level security of migrations/0002_wall.py and its successors. Grants never a
 from records.models.caseloads import Caseload, CaseloadSize, Membership, events_of_care, members_of
 from records.models.feeds import Facility, FeedStop, Import, Rejection, Source
 from records.models.grants import Among, Contains, Grant, OptOut, has_accepted_terms, last_day, may_view
+from records.models.lookups import LookUp
 from records.models.organisations import Agreement, Organisation, Suspension
 from records.models.patients import Look, Patient, PatientLink, PatientToken, SavedFilter
 from records.models.resources import AlsoAbout, Awaited, Move, RecordReport, RequestedLabel, Resource, ResourceVersion
@@ -30,6 +31,7 @@ __all__ = [
     "Import",
     "InForceQuerySet",
     "Look",
+    "LookUp",
     "Membership",
     "Move",
     "OptOut",

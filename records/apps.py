@@ -24,6 +24,7 @@ class RecordsConfig(AppConfig):
         "records_look": (WRITE, FULL, NOTHING),
         "records_savedfilter": (FULL, READ, NOTHING),
         "records_recordreport": (WRITE, READ, NOTHING),
+        "records_lookup": (WRITE, READ, NOTHING),
         "records_membership": (READ, FULL, NOTHING),
         "records_resource": (READ, FULL, NOTHING),
         "records_alsoabout": (READ, FULL, NOTHING),

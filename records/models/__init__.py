@@ -13,6 +13,7 @@ from records.models.caseloads import Caseload, CaseloadSize, Membership, events_
 from records.models.emergencies import EmergencyAccess, ReviewReading
 from records.models.feeds import Facility, FeedStop, Import, Rejection, Source
 from records.models.grants import Among, Contains, Grant, OptOut, has_accepted_terms, last_day, may_view
+from records.models.lookups import LookUp
 from records.models.organisations import Agreement, Organisation, Suspension
 from records.models.patients import Look, Patient, PatientLink, PatientToken, SavedFilter
 from records.models.resources import AlsoAbout, Awaited, Move, RecordReport, RequestedLabel, Resource, ResourceVersion
@@ -34,6 +35,7 @@ __all__ = [
     "Import",
     "InForceQuerySet",
     "Look",
+    "LookUp",
     "Membership",
     "Move",
     "OptOut",

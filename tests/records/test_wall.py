@@ -212,6 +212,26 @@ def stop_and_resume_feed(c) -> None:
     stop_feed(c, -1, resume_asked_by=two[0], resumed_by=two[1], resumed_at=make.days(0))
 
 
+def look_up(c, **fields) -> Grant:
+    """The patient is in no caseload any more; the guest looked them up by the right that their grant has."""
+    Membership.objects.using(WORKER).all().delete()
+    save(c.agreement, may_look_up=True)
+    save(c.grant, may_look_up=True)
+    return make.make_grant(c.guest, organisation=c.organisation, patient=c.patient, under=c.grant, **fields)
+
+
+def a_colleague_looked_it_up(c) -> None:
+    """Of the same organisation and caseload: what they looked up is theirs alone."""
+    found = look_up(c)
+    save(found, guest=make.make_user("A colleague"))
+
+
+def another_agreement_has_the_right(c) -> None:
+    look_up(c)
+    save(c.agreement, may_look_up=False)
+    make.make_agreement(c.organisation, make.make_facility("North site"), may_look_up=True)
+
+
 NOTHING, BOTH, PATIENT_ONLY, RESOURCE_ONLY = (False, False), (True, True), (True, False), (False, True)
 
 CASES = {
@@ -330,6 +350,31 @@ CASES = {
     ),
     "another feed stopped": (lambda c: stop_feed(c, -1, source=make.make_source(c.source.facility, "north")), BOTH),
     "feed resumed": (stop_and_resume_feed, BOTH),
+    "looked up": (look_up, BOTH),
+    "looked up, by a colleague": (a_colleague_looked_it_up, NOTHING),
+    "looked up, the day is over": (lambda c: look_up(c, ends_at=make.days(-0.1)), NOTHING),
+    "looked up, the grant has lost the right": (lambda c: (look_up(c), save(c.grant, may_look_up=False)), NOTHING),
+    "looked up, the agreement has lost the right": (
+        lambda c: (look_up(c), save(c.agreement, may_look_up=False)),
+        NOTHING,
+    ),
+    "looked up, another agreement has the right": (another_agreement_has_the_right, NOTHING),
+    "looked up, the grant with the right ended": (
+        lambda c: (look_up(c), save(c.grant, ended_at=make.days(0))),
+        NOTHING,
+    ),
+    "looked up, the grant with the right is over": (
+        lambda c: (look_up(c), save(c.grant, ends_at=make.days(-0.1))),
+        NOTHING,
+    ),
+    "looked up, the grant with the right is suspended": (lambda c: (look_up(c), suspend(grant=c.grant)), NOTHING),
+    "looked up, opted out since": (
+        lambda c: (look_up(c), OptOut.objects.using(WORKER).create(patient=c.patient)),
+        NOTHING,
+    ),
+    "looked up, at another facility": (lambda c: (look_up(c), another_facility(c)), NOTHING),
+    "looked up, a section that is not granted": (lambda c: look_up(c, sections=["demographics"]), PATIENT_ONLY),
+    "looked up, also about a stranger": (lambda c: (look_up(c), about_a_stranger(c)), PATIENT_ONLY),
     "tombstoned": (lambda c: save(c.resource, tombstoned_at=make.days(0)), PATIENT_ONLY),
 }
 

@@ -14,7 +14,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('records', '0022_filters_and_reports'),
+        ('records', '0031_finding_behind_the_wall'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -28,9 +28,9 @@ class Migration(migrations.Migration):
             name='EmergencyAccess',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('patient_id', models.UUIDField()),
-                ('reason', models.TextField()),
-                ('status', models.CharField(choices=[('asked', 'asked for, not begun'), ('opened', 'waiting for review'), ('questioned', 'waiting for an explanation'), ('answered', 'explained, waiting for review'), ('justified', 'justified'), ('not-justified', 'not justified')], default='asked', max_length=20)),
+                ('patient_id', models.UUIDField(null=True)),
+                ('reason', models.TextField(blank=True)),
+                ('status', models.CharField(choices=[('asked', 'asked for, not begun'), ('nobody', 'found nobody'), ('opened', 'waiting for review'), ('questioned', 'waiting for an explanation'), ('answered', 'explained, waiting for review'), ('justified', 'justified'), ('not-justified', 'not justified')], default='asked', max_length=20)),
                 ('asked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('proof', models.CharField(blank=True, choices=[('stronger', 'a fresh, stronger sign-in'), ('sign-in', 'a fresh sign-in only: the stronger one could not be had')], max_length=20)),
                 ('started_at', models.DateTimeField(null=True)),
@@ -43,6 +43,8 @@ class Migration(migrations.Migration):
                 ('answered_at', models.DateTimeField(null=True)),
                 ('reviewed_at', models.DateTimeField(null=True)),
                 ('note', models.TextField(blank=True)),
+                ('alerted_at', models.DateTimeField(null=True)),
+                ('outcome_told_at', models.DateTimeField(null=True)),
                 ('guest', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='records.organisation')),
                 ('reviewed_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -66,9 +68,13 @@ class Migration(migrations.Migration):
             model_name='emergencyaccess',
             index=models.Index(condition=models.Q(('status__in', ['opened', 'questioned', 'answered'])), fields=['started_at'], name='emergency_unreviewed'),
         ),
+        migrations.AddIndex(
+            model_name='emergencyaccess',
+            index=models.Index(condition=models.Q(('alerted_at', None), ('started_at__isnull', False)), fields=['started_at'], name='emergency_not_told'),
+        ),
         migrations.AddConstraint(
             model_name='emergencyaccess',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ends_at', None), ('started_at', None), ('status', 'asked')), models.Q(models.Q(('status', 'asked'), _negated=True), models.Q(('proof', ''), _negated=True), ('ends_at__isnull', False), ('started_at__isnull', False)), _connector='OR'), name='emergency_started_with_a_proof'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ends_at', None), ('started_at', None), ('status__in', ['asked', 'nobody'])), models.Q(models.Q(('status__in', ['asked', 'nobody']), _negated=True), models.Q(('proof', ''), _negated=True), models.Q(('reason', ''), _negated=True), ('ends_at__isnull', False), ('patient_id__isnull', False), ('started_at__isnull', False)), _connector='OR'), name='emergency_started_with_a_proof'),
         ),
         migrations.AddConstraint(
             model_name='emergencyaccess',

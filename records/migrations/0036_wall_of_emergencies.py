@@ -99,6 +99,31 @@ CREATE POLICY emergency_reads ON records_resource FOR SELECT TO clinicportal_web
                   AND (o.ends_at IS NULL OR o.ends_at > statement_timestamp())))));
 """
 
+FIND = """
+-- The one patient whom all of it fits (records_match), for a viewer with the right: an opt-out, caseload, section and
+-- class stand in the way of nothing but psychotherapy notes and what was not judged. No row for whatever other cause.
+CREATE FUNCTION records_find_in_emergency(names text[], born text, number text, place uuid, systems text[])
+RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    WITH people AS MATERIALIZED (SELECT * FROM public.records_match(names, born, number, place, systems))
+    SELECT p.id
+    FROM public.records_patient p
+    JOIN public.records_source s ON s.id = p.source_id
+    WHERE p.id IN (SELECT f.patient_id FROM people f WHERE f.survives)
+      AND (SELECT count(*) FROM people f WHERE f.survives) = 1
+      AND NOT p.classes && '{psychotherapy,unknown}'::varchar[]
+      AND EXISTS (
+            SELECT 1 FROM public.records_grant_in_force i
+            JOIN public.records_grant g ON g.id = i.grant_id AND g.may_use_emergency_access
+            JOIN public.records_agreement a ON a.id = i.agreement_id AND a.may_use_emergency_access
+            WHERE (SELECT count(*) FROM public.records_agreement_facilities f
+                   WHERE f.agreement_id = a.id AND f.facility_id IN (place, s.facility_id))
+                = (CASE WHEN place = s.facility_id THEN 1 ELSE 2 END))
+$$;
+REVOKE ALL ON FUNCTION records_find_in_emergency(text[], text, text, uuid, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION records_find_in_emergency(text[], text, text, uuid, text[]) TO clinicportal_web;
+"""
+
 # What two requests at once must not bring about, whatever the code above the database asks.
 STARTING = """
 CREATE FUNCTION records_emergency_begins() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -140,5 +165,5 @@ class Migration(migrations.Migration):
     dependencies = [("records", "0035_emergency_access")]
 
     operations = [
-        migrations.RunSQL(sql, reverse_sql=migrations.RunSQL.noop) for sql in (BEGIN, IN_FORCE, POLICIES, STARTING)
+        migrations.RunSQL(sql, reverse_sql=migrations.RunSQL.noop) for sql in (BEGIN, IN_FORCE, POLICIES, FIND, STARTING)
     ]

@@ -29,6 +29,8 @@ from records.models.scope import Section, SensitiveClass
 LASTS = timedelta(hours=1)
 REVIEWED_WITHIN = timedelta(hours=72)
 MOST_UNREVIEWED = 3
+BEGUN_WITHIN = timedelta(minutes=15)
+"""After it was asked for; what was searched for is known no longer."""
 REASON_AT_LEAST = 20
 """Characters: a reason that says something to whoever reviews it."""
 
@@ -65,6 +67,7 @@ class EmergencyAccess(Stateful):
 
     class Status(models.TextChoices):
         ASKED = "asked", _("asked for, not begun")
+        NOBODY = "nobody", _("found nobody")
         OPENED = "opened", _("waiting for review")
         QUESTIONED = "questioned", _("waiting for an explanation")
         ANSWERED = "answered", _("explained, waiting for review")
@@ -78,7 +81,8 @@ class EmergencyAccess(Stateful):
     UNREVIEWED = (Status.OPENED, Status.QUESTIONED, Status.ANSWERED)
     DONE = (Status.JUSTIFIED, Status.NOT_JUSTIFIED)
     TRANSITIONS = {
-        Status.ASKED: {Status.OPENED},
+        Status.ASKED: {Status.OPENED, Status.NOBODY},
+        Status.NOBODY: set(),
         Status.OPENED: {Status.QUESTIONED, *DONE},
         Status.QUESTIONED: {Status.ANSWERED, *DONE},
         Status.ANSWERED: {Status.QUESTIONED, *DONE},
@@ -89,8 +93,8 @@ class EmergencyAccess(Stateful):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     guest = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
-    patient_id = models.UUIDField()
-    reason = models.TextField()
+    patient_id = models.UUIDField(null=True)  # None: what was searched for fits nobody, which is told after the proof
+    reason = models.TextField(blank=True)
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.ASKED)
     asked_at = models.DateTimeField(db_default=Now())
     proof = models.CharField(max_length=20, choices=Proof.choices, blank=True)
@@ -106,14 +110,24 @@ class EmergencyAccess(Stateful):
     reviewed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     reviewed_at = models.DateTimeField(null=True)
     note = models.TextField(blank=True)
+    # When the mails about its beginning, and about an outcome that is not good, were written (partners/alerts.py).
+    alerted_at = models.DateTimeField(null=True)
+    outcome_told_at = models.DateTimeField(null=True)
 
     objects = EmergencyQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(status="asked", started_at=None, ends_at=None)
-                | Q(~Q(status="asked"), ~Q(proof=""), started_at__isnull=False, ends_at__isnull=False),
+                condition=Q(status__in=["asked", "nobody"], started_at=None, ends_at=None)
+                | Q(
+                    ~Q(status__in=["asked", "nobody"]),
+                    ~Q(proof=""),
+                    ~Q(reason=""),
+                    patient_id__isnull=False,
+                    started_at__isnull=False,
+                    ends_at__isnull=False,
+                ),
                 name="emergency_started_with_a_proof",
             ),
             models.CheckConstraint(
@@ -133,6 +147,12 @@ class EmergencyAccess(Stateful):
                 fields=["started_at"],
                 condition=Q(status__in=["opened", "questioned", "answered"]),
                 name="emergency_unreviewed",
+            ),
+            # Whom the privacy officers and reviewers were not told of.
+            models.Index(
+                fields=["started_at"],
+                condition=Q(alerted_at=None, started_at__isnull=False),
+                name="emergency_not_told",
             ),
         ]
 

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Value
 from django.db.models.functions import Least, Now
 from django.utils import timezone
@@ -34,7 +34,9 @@ LASTS = timedelta(hours=24)
 A_DAY = timedelta(hours=24)
 OPEN_WITHIN = timedelta(minutes=15)
 """How long the page that asks "is this the person?" may be left open."""
-LONGEST_REASON = 500
+LONGEST_REASON = LONGEST_NOTE = 500
+PAGE = 200
+"""Alerts on one page."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,14 @@ class Asked:
         return salted_hmac("records.lookup", text, algorithm="sha256").hexdigest()[:16]
 
 
-def asked(name: str, born: str, number: str, facility: UUID, *, national: bool = False) -> Asked:
-    return Asked(tuple(tokens.words(name)), born, tokens.identifier(number), facility, national)
+def names_of(text: str) -> tuple[str, ...]:
+    """The folded words of a typed name."""
+    return tuple(tokens.words(text))
+
+
+def number_of(text: str) -> str:
+    """The folded letters and digits of a typed number."""
+    return tokens.identifier(text)
 
 
 class Capped(Exception):
@@ -170,5 +178,16 @@ def give(right: Grant, found: LookUp, *, by: User) -> Grant:
         purpose=found.reason,
         starts_at=Now(),
         ends_at=Least(Now() + LASTS, Value(right.ends_at)),
-        given_by=f"{by.tenant_id}:{by.object_id} {by.display_name}"[:200],
+        given_by=right.given_by,
     )
+
+
+@transaction.atomic
+def review(look_up: LookUp, *, by: User, note: str) -> bool:
+    """Say what a privacy officer found about a search. False when a colleague was quicker."""
+    policies.check_can_review_look_ups(by)
+    if not LookUp.objects.unseen().filter(pk=look_up.pk).update(reviewed_at=Now(), reviewed_by=by, note=note):
+        return False
+    subjects = [audit.Subject(look_up.patient_id, look_up.grant_id)] if look_up.patient_id else []
+    audit.record(audit.Type.LOOK_UP_REVIEWED, look_up, by=by, reason=note, subjects=subjects)
+    return True

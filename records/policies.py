@@ -43,3 +43,8 @@ def check_can_look_up(user: User) -> None:
                 "My access says who that is. They can ask us for it"
             )
         )
+
+
+def check_can_review_look_ups(user: User) -> None:
+    if not user.has_role(StaffRole.PRIVACY):
+        raise Denied(_("Only a privacy officer can read what was looked up"))

@@ -33,7 +33,7 @@ def typed(
     facility: Facility, name: str = "Alpha Testpatient", born: str = "1958-02-02", number: str = "9000001",
     *, national: bool = False,
 ) -> lookup.Asked:  # fmt: skip
-    return lookup.asked(name, born, number, facility.pk, national=national)
+    return lookup.Asked(lookup.names_of(name), born, lookup.number_of(number), facility.pk, national)
 
 
 def looks_up(user: User, what: lookup.Asked, *, reason: str = REASON, attempt: uuid.UUID | None = None) -> LookUp:

@@ -1,6 +1,6 @@
 """The rule once more, in PostgreSQL: row-level security, enabled and forced on every clinical table.
 
-The first statement of the rule is `visible_to` in records/models.py. This one holds when that one is
+The first statement of the rule is `visible_to` in records/models. This one holds when that one is
 forgotten. It reads the viewer and the organisation from two settings of the transaction
 (clinicportal/viewing.py); without them there are no rows.
 

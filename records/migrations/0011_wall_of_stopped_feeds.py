@@ -1,7 +1,7 @@
 """The wall learns of stopped feeds: what one brought since a time is hidden from every viewer.
 
 Restrictive, so that it holds beside whatever else lets a row through: a grant, a look-up, an emergency. The other
-statement is in the `visible_to` querysets of records/models.py.
+statement is in the `visible_to` querysets of records/models.
 """
 
 from django.db import migrations

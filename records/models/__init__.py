@@ -1,0 +1,57 @@
+"""What is protected, and who may see it now.
+
+The rule (docs/glossary.md, "visible"): a resource is visible when *one* grant in force, under *one*
+agreement in force, allows all of it: facility, section, every sensitive class, the patient in the
+caseload now (or named), no opt-out. It stands twice on purpose: in `Patient.objects.visible_to` (patients.py)
+and `Resource.objects.visible_to` (resources.py), which both ask `Grant.objects.covering` (grants.py), and in the
+row-level security of migrations/0002_wall.py and its successors. Grants never add up within one resource.
+"""
+
+from records.models.caseloads import Caseload, CaseloadSize, Membership, events_of_care, members_of
+from records.models.feeds import Facility, FeedStop, Import, Rejection, Source
+from records.models.grants import Among, Contains, Grant, OptOut, has_accepted_terms, last_day, may_view
+from records.models.organisations import Agreement, Organisation, Suspension
+from records.models.patients import Look, Patient, PatientLink, PatientToken, SavedFilter
+from records.models.resources import AlsoAbout, Awaited, Move, RecordReport, RequestedLabel, Resource, ResourceVersion
+from records.models.scope import UNGRANTABLE, InForceQuerySet, Section, SensitiveClass, classes_field, sections_field
+
+__all__ = [
+    "UNGRANTABLE",
+    "Agreement",
+    "AlsoAbout",
+    "Among",
+    "Awaited",
+    "Caseload",
+    "CaseloadSize",
+    "Contains",
+    "Facility",
+    "FeedStop",
+    "Grant",
+    "Import",
+    "InForceQuerySet",
+    "Look",
+    "Membership",
+    "Move",
+    "OptOut",
+    "Organisation",
+    "Patient",
+    "PatientLink",
+    "PatientToken",
+    "RecordReport",
+    "Rejection",
+    "RequestedLabel",
+    "Resource",
+    "ResourceVersion",
+    "SavedFilter",
+    "Section",
+    "SensitiveClass",
+    "Source",
+    "Suspension",
+    "classes_field",
+    "events_of_care",
+    "has_accepted_terms",
+    "last_day",
+    "may_view",
+    "members_of",
+    "sections_field",
+]

@@ -1,0 +1,199 @@
+"""Grants, and what stands against them: a refusal of the patient, terms that were not accepted."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime, timedelta
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Exists, F, Func, OuterRef, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from clinicportal.models import Terms, TermsAcceptance, User
+from records.models.caseloads import Caseload, members_of
+from records.models.organisations import Agreement, Organisation, Suspension
+from records.models.scope import UNGRANTABLE, InForceQuerySet, Section, classes_field, sections_field
+
+
+class OptOutQuerySet(InForceQuerySet):
+    def barring(self, user: User) -> Self:
+        """Refusals in force that concern the organisation for which `user` acts."""
+        return self.in_force().filter(Q(organisation=None) | Q(organisation=user.acting_for))
+
+    def against(self, user: User, *, patient: str) -> Self:
+        """Refusals in force that bar `user` from the outer query's patient (its field path `patient`)."""
+        return self.barring(user).filter(patient=OuterRef(patient))
+
+
+class OptOut(models.Model):
+    """A patient's refusal to be shared, with one organisation or (None) with all."""
+
+    patient = models.ForeignKey("Patient", on_delete=models.CASCADE, related_name="opt_outs")
+    organisation = models.ForeignKey(Organisation, null=True, on_delete=models.PROTECT, related_name="+")
+    evidence = models.CharField(max_length=200)  # the Consent, the form, or the link it was united from
+    starts_at = models.DateTimeField(db_default=Now())
+    ends_at = models.DateTimeField(null=True)
+
+    objects = OptOutQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["patient"], name="opt_out_by_patient")]
+
+    def __str__(self) -> str:
+        return f"opt-out of {self.patient_id}"
+
+
+class Contains(Func):
+    """`array @> ARRAY[item]`, for an item that is itself a column of the outer query."""
+
+    template = "%(expressions)s"
+    output_field = models.BooleanField()
+
+    def __init__(self, array, item) -> None:
+        super().__init__(array, item, arg_joiner=" @> ARRAY[", template="(%(expressions)s]::varchar[])")
+
+
+class Among(Func):
+    """`(fields) IN (query)`: a query of its own, which PostgreSQL runs once and hashes, whatever the rows outside."""
+
+    output_field = models.BooleanField()
+    conditional = True
+
+    def __init__(self, fields: tuple[str, ...], query: models.QuerySet) -> None:
+        super().__init__(*map(F, fields), models.Subquery(query))
+
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
+        *fields, (query, params) = [compiler.compile(one) for one in self.source_expressions]
+        row = ", ".join(sql for sql, _params in fields)
+        return f"({row}) IN {query}", tuple(params)
+
+
+class GrantQuerySet(InForceQuerySet):
+    def in_force_for(self, user: User, *allowing: Any) -> Self:
+        """Grants by which `user` may read now, acting for the organisation chosen in this session.
+
+        Joined with an agreement in force (one row for each pair); none when the organisation, the person or the grant
+        is suspended. `allowing` are further conditions on the pair: in one filter with the agreement's dates, as a
+        second one would join another agreement, and what two agreements allow would add up.
+        """
+        return (
+            self.in_force()
+            .filter(
+                *allowing,
+                guest=user,
+                organisation=user.acting_for,
+                ended_at=None,
+                organisation__agreements__starts_at__lte=Now(),
+                organisation__agreements__ends_at__gt=Now(),
+            )
+            .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
+            .exclude(Exists(Suspension.objects.open().filter(organisation=OuterRef("organisation"))))
+            .exclude(Exists(Suspension.objects.open().filter(user=OuterRef("guest"))))
+        )
+
+    def annotate_agreement(self) -> Self:
+        """Add the sections and the end of the agreement in force that goes with each row of `in_force_for`."""
+        agreement = "organisation__agreements__"
+        return self.annotate(agreement_sections=F(agreement + "sections"), agreement_ends_at=F(agreement + "ends_at"))
+
+    def naming(self, user: User, *patients: Any) -> Self:
+        """Grants in force by which `user` may know of patients who need no class: a row for each of `patients`."""
+        demographics = models.Value(Section.DEMOGRAPHICS)
+        return self.in_force_for(
+            user,
+            *patients,
+            Contains(F("sections"), demographics),
+            Contains(F("organisation__agreements__sections"), demographics),
+            Q(organisation__agreements__facilities__sources__isnull=False),
+        )
+
+    def covering(self, user: User, *, patient: str, facility: str, section: str, classes: str) -> Self:
+        """Those of `in_force_for` that allow all of one row of the outer query.
+
+        `patient`, `facility` and `classes` are field paths of the outer query; `section` is one too, or a Section.
+        """
+        asked = models.Value(section) if section in Section.values else OuterRef(section)
+        agreement = "organisation__agreements__"
+        return self.in_force_for(
+            user,
+            Contains(F("sections"), asked),
+            Contains(F(agreement + "sections"), asked),
+            Exists(
+                Agreement.facilities.through.objects.filter(
+                    agreement=OuterRef(agreement + "pk"), facility=OuterRef(OuterRef(facility))
+                )
+            ),
+            Q(patient=OuterRef(patient)) | Exists(members_of(OuterRef("caseload"), OuterRef(OuterRef(patient)))),
+            Q(classes__contains=OuterRef(classes)),
+            Q(**{agreement + "classes__contains": OuterRef(classes)}),
+        )
+
+
+class Grant(models.Model):
+    """One guest × one organisation × one caseload (or patient) × sections × classes × start and end.
+
+    The only thing that makes a record visible. `ends_at` is exclusive: "until 30 June" is the start of 1 July.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    guest = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="grants")
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="grants")
+    caseload = models.ForeignKey(Caseload, null=True, on_delete=models.PROTECT, related_name="grants")
+    patient = models.ForeignKey("Patient", null=True, on_delete=models.PROTECT, related_name="grants")
+    sections = sections_field()
+    classes = classes_field()
+    purpose = models.TextField(blank=True)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    given_by = models.CharField(max_length=200)  # "tid:oid name": who approved, for the access page
+    given_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    ended_because = models.CharField(max_length=200, blank=True)
+
+    objects = GrantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(caseload__isnull=False, patient=None) | Q(caseload=None, patient__isnull=False),
+                name="grant_of_one_caseload_or_patient",
+            ),
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="grant_ends_after_start"),
+            models.CheckConstraint(condition=~Q(classes__overlap=UNGRANTABLE), name="grant_grantable_classes"),
+            models.CheckConstraint(
+                condition=Q(sections__contains=[Section.DEMOGRAPHICS]), name="grant_names_the_patient"
+            ),
+        ]
+        indexes = [models.Index(fields=["guest", "organisation"], name="grant_by_guest")]
+
+    def __str__(self) -> str:
+        return f"grant {self.pk}"
+
+    @property
+    def last_day(self) -> date:
+        """The day that "until" names: access holds until and including it, in the portal's zone."""
+        return last_day(self.ends_at)
+
+
+def last_day(ends_at: datetime) -> date:
+    """The last whole day before an exclusive end, in the portal's zone."""
+    return timezone.localdate(ends_at - timedelta(microseconds=1))
+
+
+def may_view(user: User) -> bool:
+    """Whether `user` may see any clinical row in this session: the conditions that no grant can replace."""
+    return bool(
+        user.is_authenticated and user.is_active and user.mfa_proved and user.acting_for and has_accepted_terms(user)
+    )
+
+
+def has_accepted_terms(user: User) -> bool:
+    """Whether `user` accepted the terms in force; asked once for each user object, that is for each request."""
+    if not hasattr(user, "_accepted_terms"):
+        user._accepted_terms = TermsAcceptance.objects.filter(  # type: ignore[attr-defined]
+            user=user, terms__in=Terms.in_force(), ended_at=None
+        ).exists()
+    return user._accepted_terms  # type: ignore[attr-defined]

@@ -40,6 +40,38 @@ def look(page, path: str) -> list[str]:
     return found
 
 
+def without_script(guest, record: str) -> list[str]:
+    """What a reader whose browser runs no script cannot reach or read in `record`."""
+    context = guest.context.browser.new_context(
+        java_script_enabled=False, storage_state=guest.context.storage_state(), viewport={"width": 320, "height": 900}
+    )
+    page = context.new_page()
+    found = []
+    for section in CHART:
+        answer = page.goto(guest.portal.url + record + section)
+        if answer is None or answer.status != 200:
+            found.append(f"{section} without script: {answer and answer.status}")
+        if not page.locator("main h1").is_visible() or not page.locator("main").inner_text().strip():
+            found.append(f"{section} without script: shows nothing")
+        if page.locator("dialog:visible").count():
+            found.append(f"{section} without script: is covered")
+    # The menu opens, a filter is sent by its button, a trend has its table, by the browser alone.
+    page.goto(f"{guest.portal.url}{record}summary/".replace("summary/", ""))
+    page.locator(".cp-menu-phone summary").click()
+    page.locator(".cp-menu-phone").get_by_role("link", name="Results").click()
+    page.get_by_label("From").select_option("5y")
+    page.get_by_role("button", name="Show", exact=True).click()
+    if "from=5y" not in page.url or page.get_by_label("From").input_value() != "5y":
+        found.append("results without script: the filter does nothing")
+    page.goto(f"{guest.portal.url}{record}results/")
+    column = page.locator("a[href*='trend=']").first
+    page.goto(guest.portal.url + record + "results/" + (column.get_attribute("href") or "").partition("/results/")[2])
+    if not page.locator(".cp-trend svg:visible").count() or not page.locator(".cp-trend table tbody tr").count():
+        found.append("a trend without script: no drawing or no table")
+    context.close()
+    return found
+
+
 @pytest.mark.timeout(300)
 def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
     found: list[str] = []
@@ -72,6 +104,7 @@ def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
         "/patients/00000000-0000-4000-8000-000000000000/",
     ]
     found += [finding for path in paths for finding in check(guest, path)]
+    found += without_script(guest, record)
     officer = person("privacy@hospital.example")
     officer.signs_in()
     found += check(officer, "/privacy/")

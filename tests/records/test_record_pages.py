@@ -475,3 +475,11 @@ def test_what_is_new_goes_newest_first_and_a_pair_is_said_once(seat, guest, pati
     panel = seen[: seen.index("Problems Not recorded")] if "Problems Not recorded" in seen else seen
     assert panel.index("182/90") < panel.index("150/90")
     assert "Systolic" not in panel
+
+
+def test_each_printed_sheet_says_whose_it_is(seat, patient):
+    page = seat.get(f"/patients/{patient.pk}/print/").content.decode()
+    [printed] = events("record-printed")
+    [head] = re.findall(r'<table class="cp-sheets".*?<thead[^>]*>(.*?)</thead>', page, flags=re.S)
+    assert "TESTPATIENT, Alpha" in head
+    assert f"Stamp {str(printed.id)[:8]}" in head

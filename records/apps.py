@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from clinicportal.privileges import FULL, NOTHING, READ, WRITE
+from clinicportal.privileges import FULL, KEEP, NOTHING, READ, WRITE
 
 
 class RecordsConfig(AppConfig):
@@ -30,6 +30,9 @@ class RecordsConfig(AppConfig):
         "records_alsoabout": (READ, FULL, NOTHING),
         "records_awaited": (NOTHING, FULL, NOTHING),
         "records_resourceversion": (READ, FULL, NOTHING),
+        "records_emergencyaccess": (WRITE, WRITE, NOTHING),
+        "records_reviewreading": (KEEP, READ, NOTHING),
+        "records_emergency_in_force": (READ, NOTHING, NOTHING),
         "records_feedstop": (WRITE, WRITE, NOTHING),
         "records_move": (WRITE, WRITE, NOTHING),
         "records_requestedlabel": (NOTHING, FULL, NOTHING),

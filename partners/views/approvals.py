@@ -105,11 +105,13 @@ def being_set_up(item: AccessRequest) -> dict[str, Any]:
     approved = next((decision for decision in item.decisions.all() if decision.kind == Decision.Kind.APPROVED), None)
     done = item.status == Status.FULFILLED and not progress.is_running(item)
     state = progress.state(item, for_staff=True)
+    blocked = progress.blocked_by(item)
+    text = _("Mail sent: %(state)s") % {"state": state.text} if done else active["title"]
     return {
         "access": item,
         "by": approved.by.display_name if approved else "",
-        "concern": active.get("state") == "stopped",
-        "text": _("Mail sent: %(state)s") % {"state": state.text} if done else active["title"],
+        "check": "look" if blocked or active.get("state") == "stopped" else "passed" if done else "doing",
+        "text": _("%(step)s. Waits: %(why)s.") % {"step": text, "why": failures.waiting(blocked)} if blocked else text,
         "since": words.moment(item.changed_at),
     }
 

@@ -52,8 +52,8 @@ class Contains(Func):
     template = "%(expressions)s"
     output_field = models.BooleanField()
 
-    def __init__(self, array, item) -> None:
-        super().__init__(array, item, arg_joiner=" @> ARRAY[", template="(%(expressions)s]::varchar[])")
+    def __init__(self, array, item, *, of: str = "varchar") -> None:
+        super().__init__(array, item, arg_joiner=" @> ARRAY[", template=f"(%(expressions)s]::{of}[])")
 
 
 class Among(Func):
@@ -156,6 +156,7 @@ class Grant(models.Model):
     may_look_up = models.BooleanField(default=False)
     # Of a patient who was looked up (records/lookup.py): the grant by whose right, which has to hold as well.
     under = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="looked_up")
+    may_use_emergency_access = models.BooleanField(default=False)  # likewise
     purpose = models.TextField(blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -200,7 +201,11 @@ def last_day(ends_at: datetime) -> date:
 def may_view(user: User) -> bool:
     """Whether `user` may see any clinical row in this session: the conditions that no grant can replace."""
     return bool(
-        user.is_authenticated and user.is_active and user.mfa_proved and user.acting_for and has_accepted_terms(user)
+        user.is_authenticated
+        and user.is_active
+        and user.mfa_proved
+        and (user.acting_for or user.emergencies)
+        and has_accepted_terms(user)
     )
 
 

@@ -353,6 +353,10 @@ class Store:
         self, taken: Taken, classes: dict[str, str], requests: dict[str, list[RequestedLabel]], known: bool
     ) -> Ready:
         patient_id, labelled_by = taken.patient_id, taken.labelled_by
+        if not (known or requests or labelled_by or taken.others or taken.links or taken.awaits or taken.patient):
+            of_patient = classes.get(patient_id) if patient_id else "{}"
+            if of_patient == taken.holds == "{}":  # nearly all
+                return Ready(taken, patient_id, [], taken.awaits, labelled_by, "{}", settled=True, known=False)
         if requests and patient_id in requests:
             labelled_by |= requested.set_by(requests[patient_id], taken.id, taken.section)
         missing: set[str] = set()
@@ -371,7 +375,7 @@ class Store:
         if unknown or labelled_by or of_patient != "{}":
             of_all = as_array({*named(labelled_by), *from_array(of_patient), *(UNKNOWN if unknown else ())})
         others = [self.id_of(target) for target in taken.others - missing] if taken.others else []
-        return Ready(taken, patient_id, others, awaits, labelled_by, of_all, settled, known)
+        return Ready(taken, patient_id, others, awaits, labelled_by, of_all, settled=settled, known=known)
 
     # ------------------------------------------------------------ resources
 

@@ -63,22 +63,24 @@ WHERE p.source_id = %(source)s ON CONFLICT DO NOTHING
 """
 
 COPIES = """
-INSERT INTO records_resource (id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, received_at)
+INSERT INTO records_resource (id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time,
+    status, classes, own_classes, labelled_by, rules, holds, settled, number, version_id, last_updated, digest, raw,
+    received_at)
 SELECT md5(t.id::text || n)::uuid, %(source)s, t.type, t.fhir_id || '-' || n, %(facility)s, md5('patient' || n)::uuid,
-       t.section, t.code, t.label, t.time - (n %% 400) * interval '1 minute', t.status, t.classes, t.own_classes, '{}',
-       true, 1, t.version_id, t.last_updated, t.digest, t.raw, now() - interval '40 days'
+       t.section, t.code, t.label, t.time - (n %% 400) * interval '1 minute', t.status, t.classes, t.own_classes,
+       t.labelled_by, t.rules, '{}', true, 1, t.version_id, t.last_updated, t.digest, t.raw, now() - interval '40 days'
 FROM generate_series(%(first)s::int, %(last)s::int) n
 JOIN bench_template t ON t.person = n %% (SELECT max(person) + 1 FROM bench_template)
 """
 
 # One observation of the template many times over, an hour apart.
 LONG = """
-INSERT INTO records_resource (id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, received_at)
+INSERT INTO records_resource (id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time,
+    status, classes, own_classes, labelled_by, rules, holds, settled, number, version_id, last_updated, digest, raw,
+    received_at)
 SELECT md5(%(patient)s || n)::uuid, %(source)s, t.type, %(patient)s || '-' || n, %(facility)s, %(patient)s::uuid,
        t.section, t.code, t.label, now() - (n + 1) * interval '1 hour', t.status, '{}', '{}', '{}',
-       true, 1, '', t.last_updated, t.digest, t.raw, now() - interval '40 days'
+       t.rules, '{}', true, 1, '', t.last_updated, t.digest, t.raw, now() - interval '40 days'
 FROM generate_series(1, %(number)s::int) n
 JOIN (SELECT *, row_number() OVER (ORDER BY code, id) - 1 AS one FROM (
         SELECT DISTINCT ON (code) * FROM bench_template WHERE section = 'results' AND type = 'Observation'

@@ -1,7 +1,8 @@
-"""The reading of an import in a process of its own, so that it has a core while writing and the database have another.
+"""The reading of an import in a process of its own: it has a core while writing and the database share the other.
 
-The child is a fork: it needs nothing sent to it, and asks the database nothing. What it read comes through a pipe, batch
-by batch. The pipe is short, so the child is one batch ahead at most, and memory stays flat. It dies with its parent.
+The child is a fork: it needs nothing sent to it, and asks the database nothing. What it read comes through a pipe,
+batch by batch. The pipe is short, so the child is one batch ahead at most, and memory stays flat. It dies with its
+parent.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def in_child(made: Iterable[Made]) -> Iterator[Iterator[Made]]:
 
 
 def keep_only(inlet: int) -> None:
-    """Let go of what a fork inherits: connections, which would seem alive as long as we are, and handlers of signals."""
+    """Let go of what a fork inherits: connections, which would stay open while we live, and handlers of signals."""
     os.closerange(3, inlet)
     os.closerange(inlet + 1, os.sysconf("SC_OPEN_MAX"))
     signal.set_wakeup_fd(-1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
@@ -33,7 +34,7 @@ from records.importing.reading import (
     receive,
 )
 from records.importing.references import DIRECTORY_TYPES, Addresses, Directory, conditional, literal
-from records.importing.storing import Batch, Store, only_import_of, refuse_when_stopped
+from records.importing.storing import TOUCHED, Batch, Store, only_import_of, refuse_when_stopped
 from records.label_rules import rules
 from records.models import Awaited, Import, Patient, PatientToken, Resource, Source
 from records.settling import adopt_binaries, settle_source
@@ -42,6 +43,7 @@ from records.times import start_of
 MAY_LACK = 0.1
 """How much of what stands a snapshot may lack before somebody has to say that it is whole."""
 RELABEL_AT_ONCE = 2_000
+PAGE = 1_000
 FIRST, ROWS, BYTES = 1_000, 5_000, 8 * 2**20
 """Of one batch, that is of one transaction, whichever is reached first. Up to three are in memory at a time:
 one being written, one on its way, one being read. The first is small, so that writing begins at once."""
@@ -113,12 +115,8 @@ def import_files(
         settle_source(source.pk, using=using)
         memberships = caseloads.refresh(source, patients_to_look_at(store), using=using)
         finish(run, start_of(manifest.get("transactionTime")) or started_at, using=using)
-    awaiting = Awaited.objects.using(using).filter(resource__source=source).values("resource").distinct().count()
+    awaiting = awaited_in(source, using=using).values("resource").distinct().count()
     return Result(run, len(files), others, time.monotonic() - started, awaiting, memberships)
-
-
-FEW = 2_000
-"""Up to so many patients are looked at by themselves; for more, looking at all is as good."""
 
 
 def patients_to_look_at(store: Store) -> set[str] | None:
@@ -129,7 +127,7 @@ def patients_to_look_at(store: Store) -> set[str] | None:
     runs = Import.objects.using(store.using).filter(source=store.source).exclude(pk=store.run.pk)
     before = runs.order_by("-started_at").first()
     unfinished = before is None or before.finished_at is None
-    if unfinished or store.partners_changed or not 0 < len(store.touched) <= FEW:
+    if unfinished or store.partners_changed or not 0 < len(store.touched) < TOUCHED:
         return None
     return store.touched
 
@@ -290,17 +288,16 @@ class Late:
     def look_again(self) -> None:
         """Take resources apart once more whose patients or conditional references have arrived after them."""
         self.loaded.clear()
-        awaited = Awaited.objects.using(self.using).filter(resource__source=self.source)
-        references = set(awaited.values_list("reference", flat=True).distinct())
-        arrived = self.find(references) | self.find_by_id(references)
-        waiting = list(awaited.filter(reference__in=arrived).values_list("resource", flat=True).distinct())
-        for start in range(0, len(waiting), 1_000):
-            batch = Batch(refresh=True)
-            rows = Resource.objects.using(self.using).filter(pk__in=waiting[start : start + 1_000])
-            for kind, raw in rows.values_list("type", "raw"):
-                if again := self.again(kind, raw.encode()):
-                    batch.add(again)
-            self.store.write(batch)
+        awaited = awaited_in(self.source, using=self.using)
+        for references in pages(awaited, "reference"):
+            arrived = self.find(set(references)) | self.find_by_id(set(references))
+            for waiting in pages(awaited.filter(reference__in=arrived), "resource") if arrived else ():
+                batch = Batch(refresh=True)
+                rows = Resource.objects.using(self.using).filter(pk__in=waiting)
+                for kind, raw in rows.values_list("type", "raw"):
+                    if again := self.again(kind, raw.encode()):
+                        batch.add(again)
+                self.store.write(batch)
 
     def find(self, references: set[str]) -> set[str]:
         """Those of `references` that are conditional and point at exactly one resource here."""
@@ -328,6 +325,21 @@ class Late:
         by_id = {self.store.id_of(one): one for one in references if literal(one)}
         here = Patient.objects.using(self.using).filter(pk__in=by_id).values_list("pk", flat=True)
         return {by_id[str(pk)] for pk in here}
+
+
+def awaited_in(source: Source, *, using: str) -> QuerySet[Awaited]:
+    """What resources of this source wait for. Each is looked up by itself: as a join it may read the whole table."""
+    of = Resource.objects.filter(pk=OuterRef("resource")).values("source")
+    return Awaited.objects.using(using).alias(source=Subquery(of)).filter(source=source.pk)
+
+
+def pages(rows: QuerySet[Any], column: str) -> Iterator[list[Any]]:
+    """The different values of `column`, in order, a thousand at a time: rows may go meanwhile."""
+    values = rows.order_by(column).values_list(column, flat=True).distinct()
+    page = list(values[:PAGE])
+    while page:
+        yield page
+        page = list(values.filter(**{f"{column}__gt": page[-1]})[:PAGE])
 
 
 # ---------------------------------------------------------------- reading again

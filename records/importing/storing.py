@@ -107,6 +107,8 @@ FROM incoming i WHERE i.known AND o.id = i.id
 """
 
 
+TOUCHED = 100_000
+"""Patients whose ids are kept in memory; when there are more, looking at all is as good."""
 CHUNK = 500
 """How many rows are joined to one message of COPY."""
 
@@ -263,7 +265,7 @@ class Store:
         self.id_of = texts_of_ids(source.pk)
         self.standing = Standing(using) if run.snapshot else None
         self.touched: set[str] = set()
-        """Patients whose memberships this run may change."""
+        """Patients whose memberships this run may change; no more are noted than TOUCHED."""
         self.partners_changed = False
         with self.cursor() as cursor:
             cursor.execute("SELECT to_regclass('pg_temp.incoming')")
@@ -393,15 +395,19 @@ class Store:
                 cursor.execute(KEEP_VERSIONS)
                 changed = cursor.rowcount
                 cursor.execute(NOTE_MOVES)
-                self.touched.update(str(patient_id) for (patient_id,) in cursor.fetchall())
+                self.touch(str(patient_id) for (patient_id,) in cursor.fetchall())
                 cursor.execute(UPDATE, parameters)
             cursor.execute(INSERT, parameters)
         return changed
 
+    def touch(self, patient_ids: Iterable[str]) -> None:
+        if len(self.touched) < TOUCHED:
+            self.touched.update(patient_ids)
+
     def note_touched(self, ready: list[Ready]) -> None:
         for one in ready:
             if one.taken.type in caseloads.TELLING and one.patient_id:
-                self.touched.add(one.patient_id)
+                self.touch([one.patient_id])
             elif one.taken.type in DIRECTORY_TYPES:
                 self.partners_changed = True
 
@@ -471,7 +477,7 @@ class Store:
             return 0
         gone = Resource.objects.using(self.using).filter(pk__in=ids, tombstoned_at=None)
         theirs = gone.filter(type__in=caseloads.TELLING).exclude(patient=None)
-        self.touched.update(str(patient_id) for patient_id in theirs.values_list("patient_id", flat=True))
+        self.touch(str(patient_id) for patient_id in theirs.values_list("patient_id", flat=True))
         self.partners_changed |= gone.filter(type__in=DIRECTORY_TYPES).exists()
         refused = list(gone.filter(type="Consent").exclude(patient=None).values_list("patient_id", "fhir_id"))
         for patient_id, fhir_id in refused:

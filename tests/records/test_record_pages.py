@@ -503,3 +503,11 @@ def test_what_stays_in_view_on_a_phone_is_who_and_nothing_clinical(seat, patient
     assert "Born" in stays
     assert "Latex" not in stays
     assert "Latex" in rest
+
+
+@pytest.mark.parametrize("born", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_birth_at_either_end_of_the_calendar_breaks_no_page(seat, patient, born):
+    name = [{"family": "Edge"}]
+    make.make_resource(patient, Section.DEMOGRAPHICS, "Patient", body={"birthDate": born, "name": name})
+    seen = text_of(seat.get(f"/patients/{patient.pk}/"))
+    assert f"Born {'01-Jan-0001' if born < '1' else '31-Dec-9999'}" in seen

@@ -87,6 +87,9 @@ def test_the_walk_from_the_form_to_the_record(desk, typed, absent, facility):
     account = text(desk.get("/account/"))
     assert "look up a patient who is not in it" in account
     assert REASON in account
+    Grant.objects.using(WORKER).filter(under=None).update(may_look_up=False)
+    assert REASON not in text(desk.get("/account/"))
+    Grant.objects.using(WORKER).filter(under=None).update(may_look_up=True)
     assert desk.get(action)["Location"] == "/look-up/"
     assert desk.post(action)["Location"] == f"/patients/{absent.pk}/"
 

@@ -461,3 +461,17 @@ def test_a_feed_that_is_later_than_it_should_be_says_so(seat, patient, source):
     type(source).objects.using(WORKER).update(expected_within=timedelta(hours=1), imported_up_to=make.days(-1))
     late = text_of(seat.get(f"/patients/{patient.pk}/"))
     assert ("later than it should be" in fresh, "later than it should be" in late) == (False, True)
+
+
+def test_what_is_new_goes_newest_first_and_a_pair_is_said_once(seat, guest, patient):
+    looked_before(guest, patient)
+    for days, systolic in ((1, 182), (90, 150)):  # the newest comes first, the oldest arrives last
+        parts = [
+            {"code": coded("Systolic blood pressure", "8480-6"), "valueQuantity": {"value": systolic, "unit": "mmHg"}},
+            {"code": coded("Diastolic blood pressure", "8462-4"), "valueQuantity": {"value": 90, "unit": "mmHg"}},
+        ]
+        observation(patient, "Blood pressure", None, days=days, code="85354-9", component=parts)
+    seen = text_of(seat.get(f"/patients/{patient.pk}/"))
+    panel = seen[: seen.index("Problems Not recorded")] if "Problems Not recorded" in seen else seen
+    assert panel.index("182/90") < panel.index("150/90")
+    assert "Systolic" not in panel

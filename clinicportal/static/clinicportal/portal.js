@@ -257,7 +257,7 @@ function startFrames() {
   for (const frame of document.querySelectorAll("iframe[data-grows]")) {
     const fit = () => {
       const held = frame.contentDocument?.body;
-      if (held) frame.style.height = `${held.scrollHeight + 8}px`;
+      if (held) frame.style.height = `${held.offsetHeight + 16}px`; // room for a scroll bar below a wide table
     };
     frame.addEventListener("load", fit);
     window.addEventListener("resize", fit);

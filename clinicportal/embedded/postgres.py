@@ -69,7 +69,12 @@ class Postgres:
         )
 
     def _options(self) -> list[str]:
-        options = {**OPTIONS, "shared_buffers": f"{shared_megabytes()}MB", "unix_socket_directories": str(self.sockets), "port": str(self.port or SOCKET_PORT)}
+        options = {
+            **OPTIONS,
+            "shared_buffers": f"{shared_megabytes()}MB",
+            "unix_socket_directories": str(self.sockets),
+            "port": str(self.port or SOCKET_PORT),
+        }
         if self.port:
             options["listen_addresses"] = "127.0.0.1"
         return [part for name, value in options.items() for part in ("-c", f"{name}={value}")]

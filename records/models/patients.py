@@ -14,9 +14,13 @@ from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import Caseload, Membership
 from records.models.feeds import FeedStop, Source
-from records.models.grants import Among, Grant, OptOut, may_view
+from records.models.grants import Among, Conditions, Grant, OptOut, may_view
 from records.models.organisations import Organisation
 from records.models.scope import Section, classes_field
+
+
+COVERED = {"patient": "pk", "facility": "source__facility", "section": Section.DEMOGRAPHICS, "classes": "classes"}
+"""What of a patient's row a grant must cover."""
 
 
 class PatientQuerySet(models.QuerySet):
@@ -33,14 +37,14 @@ class PatientQuerySet(models.QuerySet):
 
     def allowed_to(self, user: User) -> Self:
         """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
-        grants = Grant.objects.covering(
-            user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
-        )
-        return self.filter(
-            Exists(grants),
-            ~Exists(OptOut.objects.against(user, patient="pk")),
-            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
-        )
+        return self.filter(Exists(Grant.objects.covering(user, **COVERED)), *self.unbarred(user).values())
+
+    def unbarred(self, user: User) -> Conditions:
+        """What must hold whatever grants allow."""
+        return {
+            "opted_out": ~Exists(OptOut.objects.against(user, patient="pk")),
+            "feed_stopped": ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
+        }
 
     def listed_to(self, user: User) -> Self:
         """The same rule for lists: whom a grant names is asked once for all, and by class only for those with one.
@@ -56,9 +60,7 @@ class PatientQuerySet(models.QuerySet):
         source = "organisation__agreements__facilities__sources"
         by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", source)
         by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", source)
-        classed = Grant.objects.covering(
-            user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
-        )
+        classed = Grant.objects.covering(user, **COVERED)
         return self.filter(
             Q(pk__in=members.values("patient").union(named.values("patient"))),
             Q(Among(("pk", "source"), by_caseload), classes=[])

@@ -17,10 +17,14 @@ from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import members_of
 from records.models.feeds import Facility, FeedStop, Source
-from records.models.grants import Grant, OptOut, may_view
+from records.models.grants import Conditions, Grant, OptOut, may_view
 from records.models.organisations import Organisation
 from records.models.patients import Patient
 from records.models.scope import Section, SensitiveClass, classes_field
+
+
+COVERED = {"patient": "patient", "facility": "facility", "section": "section", "classes": "classes"}
+"""What of a resource's row a grant must cover."""
 
 
 class ResourceQuerySet(models.QuerySet):
@@ -33,23 +37,28 @@ class ResourceQuerySet(models.QuerySet):
 
     def allowed_to(self, user: User) -> Self:
         """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
-        grants = Grant.objects.covering(
-            user, patient="patient", facility="facility", section="section", classes="classes"
-        )
-        # Another patient in the same resource must be covered by the same grant.
-        uncovered = AlsoAbout.objects.filter(resource=OuterRef(OuterRef("pk"))).exclude(
-            Exists(members_of(OuterRef(OuterRef("caseload")), OuterRef("patient")))
-        )
+        grants = Grant.objects.covering(user, **COVERED).filter(*others_covered().values())
+        return self.filter(Exists(grants), *self.unbarred(user).values())
+
+    def unbarred(self, user: User) -> Conditions:
+        """What must hold whatever grants allow."""
         others_opted_out = AlsoAbout.objects.filter(
             Exists(OptOut.objects.against(user, patient="patient")), resource=OuterRef("pk")
         )
-        return self.filter(
-            Exists(grants.exclude(Exists(uncovered))),
-            ~Exists(OptOut.objects.against(user, patient="patient")),
-            ~Exists(others_opted_out),
-            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
-            tombstoned_at=None,
-        )
+        return {
+            "opted_out": ~Exists(OptOut.objects.against(user, patient="patient")),
+            "another_opted_out": ~Exists(others_opted_out),
+            "feed_stopped": ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
+            "no_longer_held": Q(tombstoned_at=None),
+        }
+
+
+def others_covered() -> Conditions:
+    """Another patient in the same resource must be in the caseload of the same grant."""
+    uncovered = AlsoAbout.objects.filter(resource=OuterRef(OuterRef("pk"))).exclude(
+        Exists(members_of(OuterRef(OuterRef("caseload")), OuterRef("patient")))
+    )
+    return {"another_not_in_caseload": ~Exists(uncovered)}
 
 
 class Resource(models.Model):

@@ -83,6 +83,7 @@ class Type(models.TextChoices):
     MOVE_CLOSED = "move-closed"
     RELABELLED = "relabelled"
     LABEL_REQUESTED = "label-requested"
+    WHY_ASKED = "why-asked"
 
 
 @dataclass(frozen=True)

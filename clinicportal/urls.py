@@ -3,6 +3,7 @@ from django.urls import include, path
 from clinicportal import privacy, views
 from partners import account, signin_help, signin_views
 from records import views as record_views
+from records import why_views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -20,6 +21,8 @@ urlpatterns = [
     path("privacy/", privacy.trail, name="privacy"),
     path("reports/", record_views.report_queue, name="reports"),
     path("reports/<uuid:pk>/", record_views.close_report, name="report"),
+    path("why/", why_views.ask, name="why"),
+    path("why/<uuid:pk>/", why_views.answer, name="why-answer"),
     path("patients/", include("records.urls")),
     path("feeds/", include("records.feed_urls")),
     path("account/", account.account, name="account"),

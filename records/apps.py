@@ -32,6 +32,7 @@ class RecordsConfig(AppConfig):
         "records_feedstop": (WRITE, WRITE, NOTHING),
         "records_move": (WRITE, WRITE, NOTHING),
         "records_requestedlabel": (NOTHING, FULL, NOTHING),
+        "records_question": (WRITE, FULL, NOTHING),
         "records_import": (READ, WRITE, NOTHING),
         "records_rejection": (READ, FULL, NOTHING),
     }

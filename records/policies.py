@@ -24,3 +24,9 @@ def check_can_take_away(user: User) -> None:
 def check_can_judge_reports(user: User) -> None:
     if not user.has_role(StaffRole.PRIVACY):
         raise Denied(_("Only a privacy officer can read what readers report about records"))
+
+
+def check_can_ask_why(user: User) -> None:
+    """Approvers change what a grant says, privacy officers answer for who saw what; others call one of them."""
+    if not (user.has_role(StaffRole.PRIVACY) or user.has_role(StaffRole.APPROVER)):
+        raise Denied(_("Only an approver or a privacy officer can ask why somebody sees a patient"))

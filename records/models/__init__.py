@@ -3,7 +3,7 @@
 The rule (docs/glossary.md, "visible"): a resource is visible when *one* grant in force, under *one*
 agreement in force, allows all of it: facility, section, every sensitive class, the patient in the
 caseload now (or named), no opt-out. It stands twice on purpose: in `Patient.objects.visible_to` (patients.py)
-and `Resource.objects.visible_to` (resources.py), which both ask `Grant.objects.covering` (grants.py), and in the
+and `Resource.objects.visible_to` (resources.py), which both ask the conditions of `to_cover` (grants.py), and in the
 row-level security of migrations/0002_wall.py and its successors. Grants never add up within one resource.
 """
 
@@ -12,6 +12,7 @@ from records.models.feeds import Facility, FeedStop, Import, Rejection, Source
 from records.models.grants import Among, Contains, Grant, OptOut, has_accepted_terms, last_day, may_view
 from records.models.organisations import Agreement, Organisation, Suspension
 from records.models.patients import Look, Patient, PatientLink, PatientToken, SavedFilter
+from records.models.questions import PatientNumbered, Question
 from records.models.resources import AlsoAbout, Awaited, Move, RecordReport, RequestedLabel, Resource, ResourceVersion
 from records.models.scope import UNGRANTABLE, InForceQuerySet, Section, SensitiveClass, classes_field, sections_field
 
@@ -36,7 +37,9 @@ __all__ = [
     "Organisation",
     "Patient",
     "PatientLink",
+    "PatientNumbered",
     "PatientToken",
+    "Question",
     "RecordReport",
     "Rejection",
     "RequestedLabel",

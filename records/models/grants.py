@@ -153,11 +153,6 @@ class GrantQuerySet(InForceQuerySet):
             Q(**{AGREEMENT + "facilities__sources__isnull": False}),
         )
 
-    def covering(self, user: User, *, patient: str, facility: str, section: str, classes: str) -> Self:
-        """Those of `in_force_for` that allow all of one row of the outer query."""
-        conditions = to_cover(patient=patient, facility=facility, section=section, classes=classes)
-        return self.in_force_for(user, *conditions.values())
-
 
 class Grant(models.Model):
     """One guest × one organisation × one caseload (or patient) × sections × classes × start and end.

@@ -14,13 +14,9 @@ from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import Caseload, Membership
 from records.models.feeds import FeedStop, Source
-from records.models.grants import Among, Conditions, Grant, OptOut, may_view
+from records.models.grants import Among, Conditions, Grant, OptOut, may_view, to_cover
 from records.models.organisations import Organisation
 from records.models.scope import Section, classes_field
-
-
-COVERED = {"patient": "pk", "facility": "source__facility", "section": Section.DEMOGRAPHICS, "classes": "classes"}
-"""What of a patient's row a grant must cover."""
 
 
 class PatientQuerySet(models.QuerySet):
@@ -37,7 +33,12 @@ class PatientQuerySet(models.QuerySet):
 
     def allowed_to(self, user: User) -> Self:
         """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
-        return self.filter(Exists(Grant.objects.covering(user, **COVERED)), *self.unbarred(user).values())
+        grants = Grant.objects.in_force_for(user, *self.coverage().values())
+        return self.filter(Exists(grants), *self.unbarred(user).values())
+
+    def coverage(self) -> Conditions:
+        """What one grant and agreement need to make a row visible; asked of grants, within a query of these rows."""
+        return to_cover(patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes")
 
     def unbarred(self, user: User) -> Conditions:
         """What must hold whatever grants allow."""
@@ -60,7 +61,7 @@ class PatientQuerySet(models.QuerySet):
         source = "organisation__agreements__facilities__sources"
         by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", source)
         by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", source)
-        classed = Grant.objects.covering(user, **COVERED)
+        classed = Grant.objects.in_force_for(user, *self.coverage().values())
         return self.filter(
             Q(pk__in=members.values("patient").union(named.values("patient"))),
             Q(Among(("pk", "source"), by_caseload), classes=[])

@@ -17,14 +17,10 @@ from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import members_of
 from records.models.feeds import Facility, FeedStop, Source
-from records.models.grants import Conditions, Grant, OptOut, may_view
+from records.models.grants import Conditions, Grant, OptOut, may_view, to_cover
 from records.models.organisations import Organisation
 from records.models.patients import Patient
 from records.models.scope import Section, SensitiveClass, classes_field
-
-
-COVERED = {"patient": "patient", "facility": "facility", "section": "section", "classes": "classes"}
-"""What of a resource's row a grant must cover."""
 
 
 class ResourceQuerySet(models.QuerySet):
@@ -37,8 +33,16 @@ class ResourceQuerySet(models.QuerySet):
 
     def allowed_to(self, user: User) -> Self:
         """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
-        grants = Grant.objects.covering(user, **COVERED).filter(*others_covered().values())
+        grants = Grant.objects.in_force_for(user, *self.coverage().values())
         return self.filter(Exists(grants), *self.unbarred(user).values())
+
+    def coverage(self) -> Conditions:
+        """What one grant and agreement need to make a row visible; asked of grants, within a query of these rows."""
+        covered = to_cover(patient="patient", facility="facility", section="section", classes="classes")
+        uncovered = AlsoAbout.objects.filter(resource=OuterRef(OuterRef("pk"))).exclude(
+            Exists(members_of(OuterRef(OuterRef("caseload")), OuterRef("patient")))
+        )
+        return {**covered, "another_not_in_caseload": ~Exists(uncovered)}
 
     def unbarred(self, user: User) -> Conditions:
         """What must hold whatever grants allow."""
@@ -51,14 +55,6 @@ class ResourceQuerySet(models.QuerySet):
             "feed_stopped": ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
             "no_longer_held": Q(tombstoned_at=None),
         }
-
-
-def others_covered() -> Conditions:
-    """Another patient in the same resource must be in the caseload of the same grant."""
-    uncovered = AlsoAbout.objects.filter(resource=OuterRef(OuterRef("pk"))).exclude(
-        Exists(members_of(OuterRef(OuterRef("caseload")), OuterRef("patient")))
-    )
-    return {"another_not_in_caseload": ~Exists(uncovered)}
 
 
 class Resource(models.Model):

@@ -1,0 +1,91 @@
+"""How our staff name a patient whose record they may not see: by our id, or by record number and birth date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.db.models import F, Value
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from records import search, tokens
+from records.models import Facility, PatientNumbered
+
+
+def patient_numbered(facility: Facility, number: str, born: str) -> UUID | None:
+    """The one patient with this record number and birth date (1990-05-17) at the facility."""
+    found = PatientNumbered(F("pk"), Value(tokens.identifier(number)), Value(born))
+    return Facility.objects.filter(pk=facility.pk).values_list(found, flat=True)[0]
+
+
+class BirthDateField(forms.CharField):
+    """A whole date in any order that our pages write: 17-May-1990, 17/5/1990, 1990-05-17; cleaned to the last."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("widget", forms.TextInput(attrs={"class": "nhsuk-input--width-10", "autocomplete": "off"}))
+        super().__init__(max_length=30, **options)
+
+    def clean(self, value: Any) -> str:
+        typed = super().clean(value)
+        dates = [term for term in search.terms(typed) if tokens.BIRTH_DATE.fullmatch(term) and len(term) == 10]
+        if typed and len(dates) != 1:
+            raise forms.ValidationError(_("Enter the birth date as day, month and year, for example 17-May-1990"))
+        return dates[0] if dates else ""
+
+
+class PatientForm(forms.Form):
+    """Names one patient by record number and birth date; `patient_id` of the cleaned data says who it is."""
+
+    facility = forms.ModelChoiceField(
+        Facility.objects.order_by("name"),
+        label=gettext_lazy("Facility"),
+        empty_label=None,
+        error_messages={"required": gettext_lazy("Choose the facility whose number it is")},
+    )
+    number = forms.CharField(
+        label=gettext_lazy("Record number"),
+        max_length=64,
+        widget=forms.TextInput(attrs={"class": "nhsuk-input--width-20", "autocomplete": "off"}),
+        error_messages={"required": gettext_lazy("Enter the record number that the facility gave the patient")},
+    )
+    born = BirthDateField(
+        label=gettext_lazy("Birth date"),
+        help_text=gettext_lazy("For example 17-May-1990."),
+        error_messages={"required": gettext_lazy("Enter the patient's birth date")},
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        facility, number, born = (cleaned.get(name) for name in ("facility", "number", "born"))
+        if facility and number and born:
+            cleaned["patient_id"] = patient_numbered(facility, number, born)
+            if cleaned["patient_id"] is None:
+                said = _("No patient at %(facility)s has this number and this birth date. Check both")
+                self.add_error("number", said % {"facility": facility})
+        return cleaned
+
+
+class NamedPatientForm(PatientForm):
+    """The same, or by our id as it stands in the address of the record."""
+
+    patient = forms.UUIDField(
+        label=gettext_lazy("Patient id"),
+        required=False,
+        help_text=gettext_lazy(
+            "As it stands in the address of the record. Or leave it empty and give the three below."
+        ),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={"invalid": gettext_lazy("Enter the id as it stands in the address, for example 0b1c…")},
+    )
+    field_order: Sequence[str] = ("patient", "facility", "number", "born")
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data.get("patient")
+        if given:
+            for name in ("facility", "number", "born"):
+                self.errors.pop(name, None)
+            return {**self.cleaned_data, "patient_id": given}
+        return super().clean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from clinicportal.models import AuditEvent, StaffRole
 from clinicportal.proofs import Unproved
 from clinicportal.viewing import viewing
 from records import policies
+from records.chart import access as access_pages
 from records.chart import summary
 from records.models import Agreement, Look, RecordReport, Resource, ResourceVersion, SavedFilter, Section
 from tests import factories as make
@@ -403,3 +405,47 @@ def test_a_feed_that_is_later_than_it_should_be_says_so(seat, patient, source):
     type(source).objects.using(WORKER).update(expected_within=timedelta(hours=1), imported_up_to=make.days(-1))
     late = text_of(seat.get(f"/patients/{patient.pk}/"))
     assert ("later than it should be" in fresh, "later than it should be" in late) == (False, True)
+
+
+# ------------------------------------------------------------------------------------------------ who opened it
+
+
+def test_the_history_names_the_people_of_the_readers_organisation_and_nobody_else(seat, guest, patient, agreement):
+    colleague = make.signed_in(make.make_user("Colleague"), guest_organisation := agreement.organisation)
+    make.make_grant(colleague, guest_organisation.caseloads.get())
+    other = make.make_organisation("Clinic for addiction")
+    make.make_agreement(other, patient.source.facility)
+    stranger = make.signed_in(make.make_user("Stranger"), other)
+    make.make_grant(stranger, make.make_caseload(other, patient.source.facility, patient, name="Elsewhere"))
+    make.client_for(colleague).get(f"/patients/{patient.pk}/results/")
+    make.client_for(colleague).get(f"/patients/{patient.pk}/problems/")
+    make.client_for(stranger).get(f"/patients/{patient.pk}/")
+    seen = text_of(seat.get(f"/patients/{patient.pk}/access/"))
+    assert re.search(r"Colleague Results, Problems Registration", seen), seen
+    assert "Stranger" not in seen
+    assert "addiction" not in seen
+    assert "Partner B" in seen
+    read = events("audit-read")[-1]
+    assert (read.user_id, read.detail) == (guest.pk, {"shown": 2, "section": "access"})
+    elsewhere = text_of(make.client_for(stranger).get(f"/patients/{patient.pk}/access/"))
+    assert "Colleague" not in elsewhere
+
+
+def test_the_history_of_another_patient_is_not_told(seat, guest, patient, stranger, outsider):
+    make.make_membership(guest.grants.get().caseload, stranger)
+    seat.get(f"/patients/{stranger.pk}/results/")
+    assert "Results" not in text_of(seat.get(f"/patients/{patient.pk}/access/")).partition("Who opened")[2]
+    assert make.client_for(outsider).get(f"/patients/{patient.pk}/access/").status_code == 404
+    assert not [one for one in events("audit-read") if one.user_id == outsider.pk]
+
+
+def test_a_long_history_goes_on_where_the_page_ended(seat, patient, monkeypatch):
+    monkeypatch.setattr(access_pages, "OPENINGS", 2)
+    for section in ("results", "problems", "timeline"):
+        seat.get(f"/patients/{patient.pk}/{section}/")
+    page = seat.get(f"/patients/{patient.pk}/access/")
+    assert "Problems, Timeline" in text_of(page)
+    assert "Results" not in text_of(page).partition("Who opened")[2]
+    earlier = re.search(r'href="(\?before=[^"]+)"', page.content.decode())[1].replace("&amp;", "&")
+    assert "Results" in text_of(seat.get(f"/patients/{patient.pk}/access/{earlier}")).partition("Who opened")[2]
+    assert seat.get(f"/patients/{patient.pk}/access/?before=yesterday").status_code == 200

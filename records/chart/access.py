@@ -33,12 +33,12 @@ def page(patient_id: UUID, *, by: User, before: datetime | None = None) -> pages
         found = audit.openings(patient_id, by.acting_for, before=before, at_most=OPENINGS + 1)
         subjects, detail = [audit.Subject(patient_id)], {"shown": min(len(found), OPENINGS), "section": "access"}
         audit.record(audit.Type.AUDIT_READ, by=by, subjects=subjects, detail=detail)
-        organisation = Organisation.objects.filter(pk=by.acting_for).values_list("name", flat=True).first() or ""
+        organisation = Organisation.objects.get(pk=by.acting_for) if by.acting_for else ""
     return pages.AccessPage(
         chart_of(frame),
         tuple(_basis(basis, frame.zone) for basis in frame.opened.bases),
         tuple(by_person_and_day(found[:OPENINGS], frame.zone)),
-        organisation,
+        str(organisation),
         "?" + urlencode({"before": found[OPENINGS - 1].recorded.isoformat()}) if len(found) > OPENINGS else "",
     )
 

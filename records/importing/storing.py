@@ -398,8 +398,8 @@ class Store:
         for one in ready:
             if one.taken.type in caseloads.TELLING and one.patient_id:
                 self.touched.add(one.patient_id)
-            elif one.taken.type in DIRECTORY_TYPES:
-                self.partners_changed = True
+            elif one.taken.type in DIRECTORY_TYPES or (one.taken.type in caseloads.LISTING and not one.patient_id):
+                self.partners_changed = True  # or who is on a list of theirs
 
     def write_patients_named(self, ready: list[Ready]) -> None:
         """Further patients whom resources are about, and what is not here yet."""
@@ -468,7 +468,8 @@ class Store:
         gone = Resource.objects.using(self.using).filter(pk__in=ids, tombstoned_at=None)
         theirs = gone.filter(type__in=caseloads.TELLING).exclude(patient=None)
         self.touched.update(str(patient_id) for patient_id in theirs.values_list("patient_id", flat=True))
-        self.partners_changed |= gone.filter(type__in=DIRECTORY_TYPES).exists()
+        lists = Q(type__in=caseloads.LISTING, patient=None)
+        self.partners_changed |= gone.filter(Q(type__in=DIRECTORY_TYPES) | lists).exists()
         refused = list(gone.filter(type="Consent").exclude(patient=None).values_list("patient_id", "fhir_id"))
         for patient_id, fhir_id in refused:
             consents.apply(patient_id, f"Consent/{fhir_id}", [], using=self.using)

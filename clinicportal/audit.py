@@ -84,6 +84,11 @@ class Type(models.TextChoices):
     RELABELLED = "relabelled"
     LABEL_REQUESTED = "label-requested"
     WHY_ASKED = "why-asked"
+    BY_HAND_ENTERED = "by-hand-entered"
+    BY_HAND_CONFIRMED = "by-hand-confirmed"
+    BY_HAND_DECLINED = "by-hand-declined"
+    BY_HAND_WITHDRAWN = "by-hand-withdrawn"
+    BY_HAND_DONE = "by-hand-done"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from django.db import connections, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from records import caseloads, consents, links, requested
+from records import caseloads, consents, links, request_labels
 from records.ids import texts_of_ids
 from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
@@ -346,7 +346,7 @@ class Store:
         ids |= {self.id_of(target) for taken in fresh if taken.others or taken.links for target in taken.further()}
         here = Patient.objects.using(self.using).filter(pk__in=ids)
         classes = {str(id): as_array(labels) for id, labels in here.values_list("pk", "classes")}
-        requests = requested.of_patients(classes, using=self.using)
+        requests = request_labels.of_patients(classes, using=self.using)
         return [self.meet(taken, classes, requests, taken.id in known) for taken in fresh]
 
     def meet(
@@ -354,7 +354,7 @@ class Store:
     ) -> Ready:
         patient_id, labelled_by = taken.patient_id, taken.labelled_by
         if requests and patient_id in requests:
-            labelled_by |= requested.set_by(requests[patient_id], taken.id, taken.section)
+            labelled_by |= request_labels.set_by(requests[patient_id], taken.id, taken.section)
         missing: set[str] = set()
         if taken.others or taken.links:
             missing = {target for target in taken.further() if self.id_of(target) not in classes}

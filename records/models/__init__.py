@@ -7,6 +7,7 @@ and `Resource.objects.visible_to` (resources.py), which both ask the conditions 
 row-level security of migrations/0002_wall.py and its successors. Grants never add up within one resource.
 """
 
+from records.models.byhand import ByHand
 from records.models.caseloads import Caseload, CaseloadSize, Membership, events_of_care, members_of
 from records.models.feeds import Facility, FeedStop, Import, Rejection, Source
 from records.models.grants import Among, Contains, Grant, OptOut, has_accepted_terms, last_day, may_view
@@ -22,6 +23,7 @@ __all__ = [
     "AlsoAbout",
     "Among",
     "Awaited",
+    "ByHand",
     "Caseload",
     "CaseloadSize",
     "Contains",

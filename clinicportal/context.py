@@ -29,6 +29,7 @@ NAVIGATION = [
     Entry(frozenset({"operator", "privacy"}), "/feeds/", _("Feeds")),
     Entry(frozenset({"privacy"}), "/privacy/", _("Audit")),
     Entry(frozenset({"privacy"}), "/reports/", _("Reports about records")),
+    Entry(frozenset({"approver", "operator", "privacy"}), "/by-hand/", _("By hand")),
     Entry(frozenset({"approver", "privacy"}), "/why/", _("Why they see it")),
     Entry(frozenset({"guest"}), "/patients/", _("My patients")),
     Entry(frozenset({"guest"}), "/look-up/", _("Look up a patient")),

@@ -21,6 +21,7 @@ urlpatterns = [
     path("privacy/", privacy.trail, name="privacy"),
     path("reports/", record_views.report_queue, name="reports"),
     path("reports/<uuid:pk>/", record_views.close_report, name="report"),
+    path("by-hand/", include("records.byhand_urls")),
     path("why/", why_views.ask, name="why"),
     path("why/<uuid:pk>/", why_views.answer, name="why-answer"),
     path("patients/", include("records.urls")),

@@ -35,6 +35,10 @@ class NoSuchPatient(Denied):
     """Nobody here has this id."""
 
 
+class AlreadyThere(Denied):
+    """The patient is in the caseload by hand, or waits for a second person."""
+
+
 def trace(entry: ByHand) -> str:
     """What stands as evidence on the rows that a change made: where to look for the paper."""
     return f"{links.BY_HAND}{entry.pk}"
@@ -61,7 +65,7 @@ def enter(kind: str, *, by: User, patient_id: UUID, evidence: str, **facts: Any)
             nudge_after_commit()
     except IntegrityError as problem:
         if "by_hand_in_a_caseload_once" in str(problem):
-            raise Denied(_("This patient is in this caseload by hand already, or waits for a second person")) from None
+            raise AlreadyThere(_("This patient is in it by hand already, or waits for a second person")) from None
         raise NoSuchPatient(_("We hold no patient with this id")) from None
     return entry
 

@@ -36,36 +36,52 @@ class BirthDateField(forms.CharField):
         return dates[0] if dates else ""
 
 
-class PatientForm(forms.Form):
-    """Names one patient by record number and birth date; `patient_id` of the cleaned data says who it is."""
-
-    facility = forms.ModelChoiceField(
+def facility_field(label: Any) -> forms.ModelChoiceField:
+    return forms.ModelChoiceField(
         Facility.objects.order_by("name"),
-        label=gettext_lazy("Facility"),
+        label=label,
         empty_label=None,
         error_messages={"required": gettext_lazy("Choose the facility whose number it is")},
     )
-    number = forms.CharField(
-        label=gettext_lazy("Record number"),
+
+
+def number_field(label: Any) -> forms.CharField:
+    return forms.CharField(
+        label=label,
         max_length=64,
         widget=forms.TextInput(attrs={"class": "nhsuk-input--width-20", "autocomplete": "off"}),
         error_messages={"required": gettext_lazy("Enter the record number that the facility gave the patient")},
     )
-    born = BirthDateField(
-        label=gettext_lazy("Birth date"),
+
+
+def born_field(label: Any) -> BirthDateField:
+    return BirthDateField(
+        label=label,
         help_text=gettext_lazy("For example 17-May-1990."),
         error_messages={"required": gettext_lazy("Enter the patient's birth date")},
     )
 
+
+class PatientForm(forms.Form):
+    """Names one patient by record number and birth date; `patient_id` of the cleaned data says who it is."""
+
+    facility = facility_field(gettext_lazy("Facility"))
+    number = number_field(gettext_lazy("Record number"))
+    born = born_field(gettext_lazy("Birth date"))
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        facility, number, born = (cleaned.get(name) for name in ("facility", "number", "born"))
-        if facility and number and born:
-            cleaned["patient_id"] = patient_numbered(facility, number, born)
-            if cleaned["patient_id"] is None:
-                said = _("No patient at %(facility)s has this number and this birth date. Check both")
-                self.add_error("number", said % {"facility": facility})
+        self.find(cleaned, cleaned.get("facility"), "patient_id")
         return cleaned
+
+    def find(self, cleaned: dict[str, Any], facility: Facility | None, into: str, prefix: str = "") -> None:
+        """Look the patient up when number and birth date are there; beside the number it says when there is none."""
+        number, born = cleaned.get(f"{prefix}number"), cleaned.get(f"{prefix}born")
+        if facility and number and born:
+            cleaned[into] = patient_numbered(facility, number, born)
+            if cleaned[into] is None:
+                said = _("No patient at %(facility)s has this number and this birth date. Check both")
+                self.add_error(f"{prefix}number", said % {"facility": facility})
 
 
 class NamedPatientForm(PatientForm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import date
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from clinicportal.rules import IllegalTransition
 from records.models.caseloads import Caseload
+from records.models.grants import last_day
 from records.models.organisations import Organisation
 from records.models.scope import Section, SensitiveClass
 
@@ -92,6 +94,11 @@ class ByHand(models.Model):
 
     def __str__(self) -> str:
         return f"by hand {self.pk}"
+
+    @property
+    def last_day(self) -> date | None:
+        """The day that "until" names."""
+        return last_day(self.ends_at) if self.ends_at else None
 
     def move_to(self, status: str, *, using: str | None = None, **fields: Any) -> None:
         """Change status and save `fields` in one write. Raises IllegalTransition when the table forbids it, or when

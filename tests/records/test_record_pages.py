@@ -20,6 +20,7 @@ from records.chart import access as access_pages
 from records.chart import summary
 from records.models import Agreement, Look, RecordReport, Resource, ResourceVersion, SavedFilter, Section
 from tests import factories as make
+from tests.records.feeds import labelled
 from tests.records.test_chart import coded, counted, everything, observation, seat, text_of
 
 __all__ = ["everything", "seat"]
@@ -157,6 +158,40 @@ def test_printing_is_written_down_and_the_stamp_leads_back_to_it(seat, patient, 
     assert f"Stamp {str(printed.id)[:8]} Printed by {guest.display_name}" in seen
     assert "This view may be incomplete." in seen
     assert printed.user_id == guest.pk
+
+
+LABELS = [
+    ("ADOL", {}, "other"),
+    ("TBOO", {}, "other"),
+    ("PRS", {}, "other"),
+    ("NOPAT", {}, None),
+    ("HIV", {"labelled_by": ["request 1: hiv"]}, "hiv"),
+]
+
+
+@pytest.mark.parametrize(("code", "fields", "sensitive"), LABELS)
+def test_what_is_not_for_the_patient_or_the_family_is_on_the_screen_and_not_on_paper(
+    seat, guest, patient, agreement, code, fields, sensitive
+):
+    classes = [sensitive] if sensitive else []
+    Agreement.objects.using(WORKER).update(classes=classes)
+    guest.grants.using(WORKER).update(classes=classes)
+    paper = text_of(seat.get(f"/patients/{patient.pk}/print/")).partition("Summary")[2]
+    body = {"code": coded("Secret"), "clinicalStatus": coded("active", code="active"), "meta": labelled(code)}
+    make.make_resource(patient, Section.PROBLEMS, body=body, classes=classes, own_classes=classes, **fields)
+    assert "Secret" in text_of(seat.get(f"/patients/{patient.pk}/"))
+    printed = text_of(seat.get(f"/patients/{patient.pk}/print/"))
+    assert "Secret" not in printed
+    assert "Paper never has what is marked as not for the patient" in printed
+    assert "Paper never has" in paper, "said for every patient alike"
+
+
+def test_other_classes_that_were_granted_are_on_paper(seat, guest, patient, agreement):
+    Agreement.objects.using(WORKER).update(classes=["hiv"])
+    guest.grants.using(WORKER).update(classes=["hiv"])
+    body = {"code": coded("Seen"), "clinicalStatus": coded("active", code="active"), "meta": labelled("HIV")}
+    make.make_resource(patient, Section.PROBLEMS, body=body, classes=["hiv"], labelled_by=["text: hiv"])
+    assert "Seen" in text_of(seat.get(f"/patients/{patient.pk}/print/"))
 
 
 def test_the_outsider_can_neither_print_nor_take_nor_report(outsider, patient, grant):

@@ -255,8 +255,8 @@ PAUSED = {
 OPERATOR: dict[str, Next] = {
     "feed_late": Next(
         Turn.OPERATOR,
-        _("This feed has brought nothing new for longer than it should. Readers see how old its records are. Look under "
-          "Feeds at what its last import did, and ask the source. This closes by itself when data are back."),
+        _("This feed has brought nothing new for longer than it should. Readers see how old its records are. See under "
+          "Feeds what its last import did, and ask the source. This closes by itself when data are back."),
     ),
     "context_not_bound": Next(
         Turn.OPERATOR,

@@ -26,8 +26,8 @@ class Rules(NamedTuple):
     """(system, code) of the systems in which a code says nothing about those below it."""
     icd10: frozenset[str]
     """The addresses of ICD-10."""
-    by_start: dict[str, SensitiveClass]
-    """Codes of ICD-10, without the dot."""
+    by_start: dict[str, frozenset[SensitiveClass]]
+    """Codes of ICD-10, without the dot, and the lists that have them."""
     lengths: tuple[int, ...]
     """Of the keys of `by_start`."""
 
@@ -44,30 +44,35 @@ def rules() -> Rules:
         for address in systems[system]
         for code in codes
     }
-    starts = {
-        code.replace(".", ""): SensitiveClass(name) for name, lists in tables.items() for code in lists.get("icd10", ())
-    }
+    starts: dict[str, frozenset[SensitiveClass]] = {}
+    for name, lists in tables.items():
+        for code in lists.get("icd10", ()):
+            bare = code.replace(".", "")
+            starts[bare] = starts.get(bare, NONE) | {SensitiveClass(name)}
     return Rules(version, exact, frozenset(systems["icd10"]), starts, tuple(sorted({len(one) for one in starts})))
+
+
+NONE: frozenset[SensitiveClass] = frozenset()
 
 
 def classes_by_code(resource: dict[str, Any]) -> set[SensitiveClass]:
     """The classes of a resource by what it is about; empty for nearly all."""
     found: set[SensitiveClass] = set()
     for system, code in codings(resource):
-        sensitive = by_code(system, code)
-        if sensitive:
-            found.add(sensitive)
+        found |= by_code(system, code)
     for contained in resource.get("contained") or ():
         found |= classes_by_code(contained)
     return found
 
 
-def by_code(system: Any, code: Any) -> SensitiveClass | None:
+def by_code(system: Any, code: Any) -> frozenset[SensitiveClass]:
+    """The classes of a code: of each list that has it, in ICD-10 of each that has a beginning of it."""
     table = rules()
     if system in table.icd10 and isinstance(code, str):
         bare = code.replace(".", "").upper()
-        return next((table.by_start[bare[:n]] for n in table.lengths if bare[:n] in table.by_start), None)
-    return table.exact.get((system, code))
+        return NONE.union(*(table.by_start.get(bare[:length], NONE) for length in table.lengths))
+    one = table.exact.get((system, code))
+    return frozenset({one}) if one else NONE
 
 
 def codings(resource: dict[str, Any]) -> Iterator[tuple[Any, Any]]:

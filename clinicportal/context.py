@@ -28,11 +28,12 @@ NAVIGATION = [
     Entry(frozenset({"operator"}), "/incidents/", _("To look at")),
     Entry(frozenset({"operator", "privacy"}), "/feeds/", _("Feeds")),
     Entry(frozenset({"privacy"}), "/privacy/", _("Audit")),
+    Entry(frozenset({"privacy"}), "/privacy/alerts/", _("Alerts")),
     Entry(frozenset({"privacy"}), "/reports/", _("Reports about records")),
     Entry(frozenset({"approver", "operator", "privacy"}), "/by-hand/", _("By hand")),
     Entry(frozenset({"approver", "privacy"}), "/why/", _("Why they see it")),
     Entry(frozenset({"guest"}), "/patients/", _("My patients")),
-    Entry(frozenset({"guest"}), "/look-up/", _("Look up a patient")),
+    Entry(frozenset({"look_up"}), "/look-up/", _("Look up a patient")),
     Entry(frozenset({"sponsor"}), "/people/", _("Your people")),
     Entry(frozenset({"sponsor"}), "/requests/", _("Requests")),
     Entry(frozenset({"guest", "sponsor"}), "/account/", _("My access")),
@@ -80,13 +81,15 @@ def about_the_person(request: HttpRequest) -> dict[str, Any]:
 
 
 def links(entries: Iterable[Entry], path: str) -> Iterator[dict[str, Any]]:
-    """Yield the entries whose page exists, marked `current` when `path` is that page or lies below it."""
+    """Yield the entries whose page exists, marked `current` when `path` is that page or lies below it and no other."""
+    entries = list(entries)
+    here = max((entry.path for entry in entries if path.startswith(entry.path)), key=len, default="")
     for entry in entries:
         try:
             resolve(entry.path)
         except Resolver404:
             continue
-        yield {"href": entry.path, "text": entry.text, "current": path.startswith(entry.path)}
+        yield {"href": entry.path, "text": entry.text, "current": entry.path == here}
 
 
 def path_of(name: str, otherwise: str) -> str:

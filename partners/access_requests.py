@@ -12,7 +12,8 @@ from clinicportal import audit
 from clinicportal.models import User
 from clinicportal.rules import Denied, IllegalTransition
 from partners import addresses, grants, policies
-from partners.models import AccessRequest, AccessRequestQuerySet, PartnerOrganisation, Sponsor
+from partners.models import AccessRequest, PartnerOrganisation, Sponsor
+from partners.models.requests import AccessRequestQuerySet
 from records.models import Caseload, Section
 
 Status = AccessRequest.Status

@@ -89,7 +89,7 @@ def _compose(incident: Incident) -> EmailMessage:
     if incident.detail:
         lines[1:1] = ["", incident.detail]
     return EmailMessage(
-        subject=_("Something to look at: %(code)s") % {"code": incident.code},
+        subject=_("To look at: %(what)s") % {"what": sentence.partition(". ")[0].rstrip(".")},
         body="\n".join(lines),
         to=[settings.OPERATIONS_MAIL],
         headers={"Message-ID": f"<incident-{incident.pk}@clinicportal>"},

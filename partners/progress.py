@@ -126,6 +126,15 @@ def is_running(request: AccessRequest) -> bool:
     return job is not None and job.status == ProvisioningJob.Status.RUNNING
 
 
+def blocked_by(request: AccessRequest) -> str:
+    """The code of what shuts the directory to this job and to others (`turns.held_by`); empty when nothing does."""
+    job = job_of(request)
+    if job is None or not is_running(request):
+        return ""
+    waiting = next((step for step in job.steps.all() if step.state == Step.State.WAITING), None)
+    return turns.held_by(waiting, request.address) if waiting else ""
+
+
 def look_again_after(request: AccessRequest) -> int:
     """Seconds until the sponsor's page should look again by itself; 0: nothing will change without them."""
     job = job_of(request)

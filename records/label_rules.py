@@ -7,7 +7,6 @@ about (`ABOUT`), in all codings, contained resources included; not at what they 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ VALUED = "valueCodeableConcept"
 
 class Rules(NamedTuple):
     version: int
-    exact: dict[tuple[str, str], SensitiveClass]
+    exact: dict[tuple[str, str], frozenset[SensitiveClass]]
     """(system, code) of the systems in which a code says nothing about those below it."""
     icd10: frozenset[str]
     """The addresses of ICD-10."""
@@ -37,7 +36,7 @@ def rules() -> Rules:
     tables: dict[str, Any] = tomllib.loads(DATA.read_text())
     version, systems = tables.pop("version"), tables.pop("systems")
     exact = {
-        (address, code): SensitiveClass(name)
+        (address, code): frozenset({SensitiveClass(name)})
         for name, lists in tables.items()
         for system, codes in lists.items()
         if system != "icd10"
@@ -57,32 +56,30 @@ NONE: frozenset[SensitiveClass] = frozenset()
 
 def classes_by_code(resource: dict[str, Any]) -> set[SensitiveClass]:
     """The classes of a resource by what it is about; empty for nearly all."""
+    table = rules()
     found: set[SensitiveClass] = set()
     for system, code in codings(resource):
-        found |= by_code(system, code)
+        found |= by_start(table, code) if system in table.icd10 else table.exact.get((system, code), NONE)
     for contained in resource.get("contained") or ():
         found |= classes_by_code(contained)
     return found
 
 
-def by_code(system: Any, code: Any) -> frozenset[SensitiveClass]:
-    """The classes of a code: of each list that has it, in ICD-10 of each that has a beginning of it."""
-    table = rules()
-    if system in table.icd10 and isinstance(code, str):
-        bare = code.replace(".", "").upper()
-        return NONE.union(*(table.by_start.get(bare[:length], NONE) for length in table.lengths))
-    one = table.exact.get((system, code))
-    return frozenset({one}) if one else NONE
+def by_start(table: Rules, code: Any) -> frozenset[SensitiveClass]:
+    """The classes of a code of ICD-10: of each list that has a beginning of it."""
+    bare = code.replace(".", "").upper() if isinstance(code, str) else ""
+    return NONE.union(*(table.by_start[bare[:n]] for n in table.lengths if bare[:n] in table.by_start))
 
 
-def codings(resource: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+def codings(resource: dict[str, Any]) -> list[tuple[Any, Any]]:
+    found = []
     for name in ABOUT:
-        value = resource.get(name)
-        if value:
+        if value := resource.get(name):
             for concept in value if type(value) is list else (value,):
                 if type(concept) is dict:
                     for coding in concept.get("coding") or ():
-                        yield coding.get("system"), coding.get("code")
+                        found.append((coding.get("system"), coding.get("code")))
     if VALUED in resource:
         for coding in resource[VALUED].get("coding") or ():
-            yield coding.get("system"), coding.get("code")
+            found.append((coding.get("system"), coding.get("code")))
+    return found

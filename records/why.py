@@ -1,8 +1,9 @@
 """Why somebody can, or can't, see a patient or an entry of a record: the rule's own conditions, asked one by one.
 
 The verdict is the rule's (`allowed_to`). The reasons are the same conditions that the rule is put together from
-(`to_count`, `coverage`, `unbarred` in records/models), each under its name; a test holds both together over the whole
-table of cases. Runs as the worker, since our staff see no patient: they ask by a row (`Question`) and read the answer.
+(`to_count`, `coverage`, `unrefused`, `held` in records/models), each under its name; a test holds both together over the
+whole table of cases. Runs as the worker, since our staff see no patient: they ask by a row (`Question`) and read the
+answer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from clinicportal.models import StaffRole, User
 from records.models import (
     UNGRANTABLE,
     Agreement,
+    EmergencyAccess,
     Grant,
     Membership,
     Organisation,
@@ -62,8 +64,8 @@ class Explanation:
 
     @property
     def by(self) -> Pair | None:
-        """The pair that allows it."""
-        return self.pairs[0] if self.pairs and not self.pairs[0].missing else None
+        """The pair that allows it; None where it is not by a grant."""
+        return self.pairs[0] if self.pairs and not self.pairs[0].missing and not self.missing else None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ def explain(row: Patient | Resource, user: User, *, using: str = DEFAULT_DB_ALIA
     rows: Any = type(row).objects.using(using).filter(pk=row.pk)
     missing = [name for name, holds in VIEWER.items() if not holds(user)]
     visible = not missing and rows.allowed_to(user).exists()
-    missing += failing(rows, rows.unbarred(user))
+    missing += failing(rows, {**rows.unrefused(user), **rows.held()})
     pairs = [
         Pair(grant, agreement, missing_of(rows, grant, agreement))
         for grant in grants_of(user, using=using)
@@ -171,6 +173,8 @@ def of_organisation(
     guest = question.guest
     # As in a session that is complete: what is asked is whether they *can*.
     guest.acting_for, guest.mfa_proved = organisation.pk, True
+    mine = EmergencyAccess.objects.using(using).under_way().filter(guest=guest, organisation=organisation)
+    guest.emergencies = frozenset(one for one in mine.values_list("patient_id", flat=True) if one)
     found = explain(row, guest, using=using)
     return {
         "name": organisation.name,

@@ -87,6 +87,10 @@ REASONS: dict[str, tuple[Text, Text]] = {
         gettext_lazy("The person is paused, or has to sign in anew."),
         gettext_lazy("Under Organisations it says why. Ask them to sign in first."),
     ),
+    "right_to_look_up_gone": (
+        gettext_lazy("They looked the patient up, and the right to look up no longer holds."),
+        gettext_lazy("Their sponsor can ask for the right again."),
+    ),
     "agreement_to_come": (
         gettext_lazy("The agreement begins on {agreement_starts_at}."),
         gettext_lazy("Wait until then."),
@@ -152,7 +156,7 @@ REASONS: dict[str, tuple[Text, Text]] = {
         gettext_lazy("Ask a privacy officer to ask the same question."),
     ),
     "another_way": (
-        gettext_lazy("They see it by another way than a grant of a caseload: emergency access, or a look-up."),
+        gettext_lazy("They see it by an emergency access, not by a grant."),
         gettext_lazy("A privacy officer finds it in the audit trail."),
     ),
 }
@@ -172,7 +176,7 @@ def readings(answer: dict[str, Any]) -> list[Reading]:
 def reading(one: dict[str, Any]) -> Reading:
     nearest = one["pairs"][0] if one["pairs"] else None
     sentences = [sentence(name, nearest) for name in one["reasons"]]
-    if one["visible"] and nearest and not nearest["missing"]:
+    if one["visible"] and nearest and not one["reasons"]:
         sentences.insert(0, Sentence(by_grant(nearest)))
     shown = nearest if nearest and "sections" in nearest else None
     return Reading(

@@ -53,8 +53,8 @@ class Contains(Func):
     template = "%(expressions)s"
     output_field = models.BooleanField()
 
-    def __init__(self, array, item) -> None:
-        super().__init__(array, item, arg_joiner=" @> ARRAY[", template="(%(expressions)s]::varchar[])")
+    def __init__(self, array, item, *, of: str = "varchar") -> None:
+        super().__init__(array, item, arg_joiner=" @> ARRAY[", template=f"(%(expressions)s]::{of}[])")
 
 
 class Among(Func):
@@ -81,6 +81,9 @@ AGREEMENT = "organisation__agreements__"
 def to_count() -> Conditions:
     """What a grant needs, together with an agreement of its organisation, to count at all now."""
     paused = Suspension.objects.open()
+    # What was looked up holds only while the right to look up does, in the agreement and in the grant it came from.
+    right = Grant.objects.in_force().filter(pk=OuterRef("under"), ended_at=None, may_look_up=True)
+    right = right.exclude(Exists(paused.filter(grant=OuterRef("pk"))))
     return {
         "grant_to_come": Q(starts_at__lte=Now()),
         "grant_over": Q(ends_at__gt=Now()),
@@ -90,6 +93,7 @@ def to_count() -> Conditions:
         "grant_paused": ~Exists(paused.filter(grant=OuterRef("pk"))),
         "organisation_paused": ~Exists(paused.filter(organisation=OuterRef("organisation"))),
         "person_paused": ~Exists(paused.filter(user=OuterRef("guest"))),
+        "right_to_look_up_gone": Q(under=None) | Q(Exists(right), **{AGREEMENT + "may_look_up": True}),
     }
 
 
@@ -167,6 +171,11 @@ class Grant(models.Model):
     patient = models.ForeignKey("Patient", null=True, on_delete=models.PROTECT, related_name="grants")
     sections = sections_field()
     classes = classes_field()
+    # Whether its holder may look up patients who are in no caseload of theirs; the agreement must allow it, too.
+    may_look_up = models.BooleanField(default=False)
+    # Of a patient who was looked up (records/lookup.py): the grant by whose right, which has to hold as well.
+    under = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="looked_up")
+    may_use_emergency_access = models.BooleanField(default=False)  # likewise
     purpose = models.TextField(blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -188,6 +197,9 @@ class Grant(models.Model):
             models.CheckConstraint(
                 condition=Q(sections__contains=[Section.DEMOGRAPHICS]), name="grant_names_the_patient"
             ),
+            models.CheckConstraint(
+                condition=Q(under=None) | Q(patient__isnull=False, may_look_up=False), name="looked_up_is_one_patient"
+            ),
         ]
         indexes = [models.Index(fields=["guest", "organisation"], name="grant_by_guest")]
 
@@ -208,7 +220,7 @@ def last_day(ends_at: datetime) -> date:
 VIEWER: dict[str, Callable[[User], bool]] = {
     "account_inactive": lambda user: user.is_authenticated and user.is_active,
     "no_second_factor": lambda user: user.mfa_proved,
-    "no_organisation": lambda user: bool(user.acting_for),
+    "no_organisation": lambda user: bool(user.acting_for or user.emergencies),
     "terms_not_accepted": lambda user: has_accepted_terms(user),
 }
 """The conditions that no grant can replace, named like Conditions; the later ones are asked when the earlier hold."""

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import Caseload, Membership
+from records.models.emergencies import EmergencyAccess, ReviewReading, opened_without_a_grant, withheld
 from records.models.feeds import FeedStop, Source
 from records.models.grants import Among, Conditions, Grant, OptOut, may_view, to_cover
 from records.models.organisations import Organisation
@@ -21,10 +22,10 @@ from records.models.scope import Section, classes_field
 
 class PatientQuerySet(models.QuerySet):
     def visible_to(self, user: User) -> Self:
-        """Patients whom one grant of `user` makes visible right now.
+        """Patients whom one grant of `user`, or an emergency access, makes visible right now.
 
-        Staff see nobody: administering the portal is not caring for a patient. Anonymous, inactive and
-        half signed-in users get an empty queryset, never an error.
+        Staff see nobody: administering the portal is not caring for a patient. (A reviewer sees, for a while, what an
+        emergency access opened.) Anonymous, inactive and half signed-in users get an empty queryset, never an error.
         """
         if not may_view(user):
             return self.none()
@@ -34,18 +35,20 @@ class PatientQuerySet(models.QuerySet):
     def allowed_to(self, user: User) -> Self:
         """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
         grants = Grant.objects.in_force_for(user, *self.coverage().values())
-        return self.filter(Exists(grants), *self.unbarred(user).values())
+        opened = Q(Exists(grants), *self.unrefused(user).values())
+        return self.filter(opened | in_emergency(user) if user.emergencies else opened, *self.held().values())
 
     def coverage(self) -> Conditions:
         """What one grant and agreement need to make a row visible; asked of grants, within a query of these rows."""
         return to_cover(patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes")
 
-    def unbarred(self, user: User) -> Conditions:
-        """What must hold whatever grants allow."""
-        return {
-            "opted_out": ~Exists(OptOut.objects.against(user, patient="pk")),
-            "feed_stopped": ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
-        }
+    def unrefused(self, user: User) -> Conditions:
+        """What must hold whatever grants allow, but for an emergency."""
+        return {"opted_out": ~Exists(OptOut.objects.against(user, patient="pk"))}
+
+    def held(self) -> Conditions:
+        """What must hold in any case."""
+        return {"feed_stopped": ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at"))}
 
     def listed_to(self, user: User) -> Self:
         """The same rule for lists: whom a grant names is asked once for all, and by class only for those with one.
@@ -62,14 +65,29 @@ class PatientQuerySet(models.QuerySet):
         by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", source)
         by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", source)
         classed = Grant.objects.in_force_for(user, *self.coverage().values())
-        return self.filter(
-            Q(pk__in=members.values("patient").union(named.values("patient"))),
+        known = members.values("patient").union(named.values("patient"))
+        opened = Q(
             Q(Among(("pk", "source"), by_caseload), classes=[])
             | Q(Among(("pk", "source"), by_name), classes=[])
             | Q(~Q(classes=[]), Exists(classed)),
             ~Among(("pk",), OptOut.objects.barring(user).values_list("patient")),
+        )
+        if user.emergencies:
+            mine = EmergencyAccess.objects.under_way().filter(guest=user).values("patient_id")
+            read = ReviewReading.objects.under_way_for(user).values("emergency__patient_id")
+            known, opened = known.union(mine, read), opened | in_emergency(user)
+        return self.filter(
+            Q(pk__in=known),
+            opened,
             ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
         )
+
+
+def in_emergency(user: User) -> Q:
+    """Patients whom an emergency access of `user`, or a review by them, opens."""
+    return opened_without_a_grant(user, patient="pk", facility="source__facility") & ~withheld(
+        Section.DEMOGRAPHICS, "classes"
+    )
 
 
 class Patient(models.Model):

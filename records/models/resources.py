@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import members_of
+from records.models.emergencies import opened_without_a_grant, withheld
 from records.models.feeds import Facility, FeedStop, Source
 from records.models.grants import Conditions, Grant, OptOut, may_view, to_cover
 from records.models.organisations import Organisation
@@ -25,7 +26,10 @@ from records.models.scope import Section, SensitiveClass, classes_field
 
 class ResourceQuerySet(models.QuerySet):
     def visible_to(self, user: User) -> Self:
-        """Resources of which one grant of `user` allows all, right now. The rule is told in the package's docstring."""
+        """Resources of which one grant of `user`, or an emergency access, allows all, right now.
+
+        The rule is told in the package's docstring.
+        """
         if not may_view(user):
             return self.none()
         must_be_viewer(user)
@@ -34,27 +38,50 @@ class ResourceQuerySet(models.QuerySet):
     def allowed_to(self, user: User) -> Self:
         """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
         grants = Grant.objects.in_force_for(user, *self.coverage().values())
-        return self.filter(Exists(grants), *self.unbarred(user).values())
+        opened = Q(Exists(grants), *self.unrefused(user).values())
+        return self.filter(opened | in_emergency(user) if user.emergencies else opened, *self.held().values())
 
     def coverage(self) -> Conditions:
         """What one grant and agreement need to make a row visible; asked of grants, within a query of these rows."""
         covered = to_cover(patient="patient", facility="facility", section="section", classes="classes")
+        # Another patient in the same resource must be covered by the same grant.
         uncovered = AlsoAbout.objects.filter(resource=OuterRef(OuterRef("pk"))).exclude(
             Exists(members_of(OuterRef(OuterRef("caseload")), OuterRef("patient")))
         )
         return {**covered, "another_not_in_caseload": ~Exists(uncovered)}
 
-    def unbarred(self, user: User) -> Conditions:
-        """What must hold whatever grants allow."""
+    def unrefused(self, user: User) -> Conditions:
+        """What must hold whatever grants allow, but for an emergency."""
         others_opted_out = AlsoAbout.objects.filter(
             Exists(OptOut.objects.against(user, patient="patient")), resource=OuterRef("pk")
         )
         return {
             "opted_out": ~Exists(OptOut.objects.against(user, patient="patient")),
             "another_opted_out": ~Exists(others_opted_out),
+        }
+
+    def held(self) -> Conditions:
+        """What must hold in any case."""
+        return {
             "feed_stopped": ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
             "no_longer_held": Q(tombstoned_at=None),
         }
+
+
+def in_emergency(user: User) -> Q:
+    """Resources of a patient whom an emergency access of `user`, or a review by them, opens.
+
+    Every further patient whom the resource names needs a grant that allows all of it, as without the emergency.
+    """
+    covered = to_cover(
+        patient="patient", facility="resource__facility", section="resource__section", classes="resource__classes"
+    )
+    allowing = Grant.objects.in_force_for(user, *covered.values())
+    strangers = AlsoAbout.objects.filter(
+        ~Exists(allowing) | Exists(OptOut.objects.against(user, patient="patient")), resource=OuterRef("pk")
+    ).exclude(patient=OuterRef("patient"))
+    opened = opened_without_a_grant(user, patient="patient", facility="facility") & ~withheld("section", "classes")
+    return opened & ~Q(Exists(strangers))
 
 
 class Resource(models.Model):

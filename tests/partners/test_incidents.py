@@ -51,6 +51,8 @@ def test_the_operator_gets_one_mail_for_one_cause(db):
     [message] = mail.outbox
     assert message.to == [OPERATIONS]
     assert "permission" in message.body
+    assert "not_permitted" not in message.subject
+    assert message.subject.removeprefix("To look at: ") in message.body
     assert "/incidents/" in message.body
 
 

@@ -8,14 +8,15 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import StaffRole
-from partners import dates, decisions, entra, invitations, provisioning, working_hours
-from partners.models import AccessRequest, Invitation, ProvisioningJob, Sponsor, Step
+from partners import dates, decisions, entra, invitations, provisioning, queue, working_hours
+from partners.models import AccessRequest, Gate, Invitation, ProvisioningJob, Sponsor, Step
 from records.models import Grant, Section
 from tests import factories as make
 from tests.factories import client_for
@@ -485,6 +486,18 @@ def test_the_queue_has_three_piles(office, ask, approver, directory):
     for words in ("Yours to decide (1)", "To Decide", "Waiting for the partner (1)", "Which site?", "Being set up (1)",
                   "In Work", "1 to decide.", "Routine", "1 patient, Shared care, Main site"):  # fmt: skip
         assert words in page, words
+
+
+def test_the_queue_ticks_only_what_is_done(office, asked, approver):
+    decisions.approve(asked, by=approver)
+    step = Step.objects.get(job__request=asked, state=Step.State.WAITING)
+    assert 'class="cp-check cp-check--doing"' in office.get(reverse("partners:approvals")).content.decode()
+    Gate.objects.create(
+        name=queue.BEHIND[step.kind][0], code="suspicious_activity", shut_at=Now(), failures=0, probes=0
+    )
+    answer = office.get(reverse("partners:approvals"))
+    assert 'class="cp-check cp-check--look"' in answer.content.decode()
+    assert "Waits: Microsoft holds back all invitations" in text(answer)
 
 
 def test_what_is_a_colleagues_turn_is_passed_on_with_the_reason(office, asked, approver):

@@ -6,10 +6,14 @@ import tomllib
 
 import pytest
 
-from records.label_rules import DATA, by_code, rules
+from records.label_rules import DATA, classes_by_code, rules
 from records.models import SensitiveClass
 
 WHO, CM, GM = (f"http://hl7.org/fhir/sid/{name}" for name in ("icd-10", "icd-10-cm", "icd-10-gm"))
+
+
+def by_code(system: str, code: str) -> set[SensitiveClass]:
+    return classes_by_code({"code": {"coding": [{"system": system, "code": code}]}})
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,13 @@ def test_an_answer_is_forgotten_after_a_day(seat, guest, grant, patient):
 
 def test_every_reason_has_its_sentence(patient):
     for rows in (Patient.objects, Resource.objects):
-        names = {*to_count(), *rows.all().coverage(), *rows.all().unbarred(make.make_user()), *VIEWER}
+        names = {
+            *VIEWER,
+            *to_count(),
+            *rows.all().coverage(),
+            *rows.all().unrefused(make.make_user()),
+            *rows.all().held(),
+        }
         assert names <= set(why_words.REASONS)
     others = {why.NO_GRANT, why.NO_AGREEMENT, why.ANOTHER_WAY, why.ASK_PRIVACY, why.NO_SECTION, why.NO_KNOWN_LABEL}
     assert others <= set(why_words.REASONS)

@@ -1,7 +1,7 @@
 """Why somebody can, or can't, see a patient or an entry of a record: the rule's own conditions, asked one by one.
 
-The verdict is the rule's (`allowed_to`). The reasons are the same conditions that the rule is put together from
-(`to_count`, `coverage`, `unrefused`, `held` in records/models), each under its name; a test holds both together over the
+The verdict is the rule's (`allowed_to`). The reasons are the same conditions that the rule is put together of
+(`to_count`, `coverage`, `unrefused`, `held` in records/models), each by its name; a test holds both together over the
 whole table of cases. Runs as the worker, since our staff see no patient: they ask by a row (`Question`) and read the
 answer.
 """

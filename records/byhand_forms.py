@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from records.models import UNGRANTABLE, ByHand, Caseload, Organisation, Section, SensitiveClass
-from records.patient_forms import NamedPatientForm, PatientForm, born_field, facility_field, number_field
+from records.patient_forms import NamedPatientForm, PatientForm, born_field, facility_field, id_field, number_field
 
 LONGEST = timedelta(days=366)
 
@@ -92,12 +92,8 @@ class LabelForm(NamedPatientForm):
         required=False,
         choices=[("", gettext_lazy("The whole record")), *Section.choices],
     )
-    entry = forms.UUIDField(
-        label=gettext_lazy("Or one entry only"),
-        required=False,
-        help_text=gettext_lazy("The id of a document, as it stands in its address."),
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        error_messages={"invalid": gettext_lazy("Enter the id as it stands in the address, for example 0b1c…")},
+    entry = id_field(
+        gettext_lazy("Or one entry only"), gettext_lazy("The id of a document, as it stands in its address.")
     )
     sensitive_class = forms.ChoiceField(
         label=gettext_lazy("As which sensitive class"),

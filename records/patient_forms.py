@@ -62,6 +62,17 @@ def born_field(label: Any) -> BirthDateField:
     )
 
 
+def id_field(label: Any, hint: Any) -> forms.UUIDField:
+    """A patient or an entry of a record, by our id."""
+    return forms.UUIDField(
+        label=label,
+        required=False,
+        help_text=hint,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={"invalid": gettext_lazy("Enter the id as it stands in the address, for example 0b1c…")},
+    )
+
+
 class PatientForm(forms.Form):
     """Names one patient by record number and birth date; `patient_id` of the cleaned data says who it is."""
 
@@ -87,14 +98,9 @@ class PatientForm(forms.Form):
 class NamedPatientForm(PatientForm):
     """The same, or by our id as it stands in the address of the record."""
 
-    patient = forms.UUIDField(
-        label=gettext_lazy("Patient id"),
-        required=False,
-        help_text=gettext_lazy(
-            "As it stands in the address of the record. Or leave it empty and give the three below."
-        ),
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        error_messages={"invalid": gettext_lazy("Enter the id as it stands in the address, for example 0b1c…")},
+    patient = id_field(
+        gettext_lazy("Patient id"),
+        gettext_lazy("As it stands in the address of the record. Or leave it empty and give the three below."),
     )
     field_order: Sequence[str] = ("patient", "facility", "number", "born")
 

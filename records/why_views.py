@@ -22,7 +22,7 @@ from clinicportal.requests import Request
 from clinicportal.sessions import BACKGROUND
 from records import policies, tasks, why_words
 from records.models import Question
-from records.patient_forms import NamedPatientForm
+from records.patient_forms import NamedPatientForm, id_field
 
 LOOK_AGAIN_SECONDS = 1
 
@@ -35,12 +35,9 @@ class QuestionForm(NamedPatientForm):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         error_messages={"required": gettext_lazy("Enter whose access you ask about")},
     )
-    entry = forms.UUIDField(
-        label=gettext_lazy("One entry of the record"),
-        required=False,
-        help_text=gettext_lazy("Only to ask about a single document: its id, as it stands in its address."),
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        error_messages={"invalid": gettext_lazy("Enter the id as it stands in the address, for example 0b1c…")},
+    entry = id_field(
+        gettext_lazy("One entry of the record"),
+        gettext_lazy("Only to ask about a single document: its id, as it stands in its address."),
     )
     field_order: Sequence[str] = ("guest", "patient", "facility", "number", "born", "entry")
 

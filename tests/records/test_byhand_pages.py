@@ -16,6 +16,7 @@ from tests.factories import WORKER, client_for
 from tests.records.feeds import Feed
 from tests.records.feeds import patient as fhir_patient
 from tests.records.test_byhand import staff
+from tests.records.test_chart import counted
 from tests.records.test_feed_pages import text
 
 SECRET = "Geheimnis"
@@ -200,3 +201,20 @@ def test_who_comes_second_reads_that_somebody_was_quicker(feed, caseload, approv
     monkeypatch.setattr(byhand, "decline", too_late)
     response = operator.post(page, {"act": "decline", "reason": "no"}, follow=True)
     assert "Somebody else was quicker" in text(response)
+
+
+def test_these_pages_take_at_most_twelve_queries(feed, caseload, approver, officer, patient):
+    feed.send(numbered("p1", "A1"))
+    typed = {
+        "caseload": str(caseload.pk),
+        "number": "A1",
+        "born": "17-May-1990",
+        "until": until(),
+        "evidence": "Letter",
+    }
+    page = approver.post("/by-hand/list/", typed)["Location"]
+    officer.post("/by-hand/opt_out/", {"patient": str(patient.pk), "evidence": "Form"})
+    for seat, path in ((approver, "/by-hand/"), (approver, page), (officer, "/by-hand/label/"), (officer, "/why/")):
+        with counted() as seen:
+            assert seat.get(path).status_code == 200
+        assert sum(seen.values()) <= 12, (path, seen)

@@ -53,10 +53,10 @@ def refused(response) -> str:
 
 
 def test_a_patient_is_added_by_one_and_confirmed_by_another_who_names_them_again(feed, caseload, approver, operator):
-    feed.send(numbered("p1", "A1"), numbered("p2", "B2"))
+    feed.send(numbered("p1", "RN-4711-0815"), numbered("p2", "B2"))
     typed = {
         "caseload": str(caseload.pk),
-        "number": "A1",
+        "number": "RN-4711-0815",
         "born": "17-May-1990",
         "until": until(),
         "evidence": "Letter",
@@ -65,17 +65,17 @@ def test_a_patient_is_added_by_one_and_confirmed_by_another_who_names_them_again
     assert response.status_code == 302, refused(response)
     page = response["Location"]
     assert "Somebody else has to confirm it" in text(approver.get(page))
-    assert approver.post(page, {"act": "confirm", "number": "A1", "born": "17-May-1990"}).status_code == 403
+    assert approver.post(page, {"act": "confirm", "number": "RN-4711-0815", "born": "17-May-1990"}).status_code == 403
     found = text(operator.get(page))
     assert "Take the evidence and enter whom it names" in found
-    assert "A1" not in found, "the second person reads it in the evidence, not here"
+    assert "RN-4711-0815" not in found, "the second person reads it in the evidence, not here"
     wrong = refused(operator.post(page, {"act": "confirm", "number": "B2", "born": "17-May-1990"}))
     assert "This is not whom the first person entered" in wrong
     assert "No patient at Main site" in refused(
-        operator.post(page, {"act": "confirm", "number": "A1", "born": "18-5-1990"})
+        operator.post(page, {"act": "confirm", "number": "RN-4711-0815", "born": "18-5-1990"})
     )
     assert ByHand.objects.get().status == Status.ENTERED
-    assert operator.post(page, {"act": "confirm", "number": "a1", "born": "1990-05-17"}).status_code == 302
+    assert operator.post(page, {"act": "confirm", "number": "rn 4711 0815", "born": "1990-05-17"}).status_code == 302
     byhand.work(using=WORKER)
     made = Membership.objects.using(WORKER).get(basis="by_hand")
     assert made.patient == feed.patient("p1")

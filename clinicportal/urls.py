@@ -2,7 +2,7 @@ from django.urls import include, path
 
 from clinicportal import privacy, views
 from partners import account, signin_help, signin_views
-from records import lookup_views
+from records import lookup_views, why_views
 from records import views as record_views
 
 urlpatterns = [
@@ -25,6 +25,9 @@ urlpatterns = [
     path("look-up/<uuid:pk>/", lookup_views.opened, name="look-up-open"),
     path("reports/", record_views.report_queue, name="reports"),
     path("reports/<uuid:pk>/", record_views.close_report, name="report"),
+    path("by-hand/", include("records.byhand_urls")),
+    path("why/", why_views.ask, name="why"),
+    path("why/<uuid:pk>/", why_views.answer, name="why-answer"),
     path("patients/", include("records.urls")),
     path("feeds/", include("records.feed_urls")),
     path("account/", account.account, name="account"),

@@ -7,7 +7,18 @@ import uuid
 from celery import shared_task
 
 from clinicportal.doorbell import ring
-from partners import access_requests, assurance, directory, entra, incidents, invitations, notices, provisioning, queue
+from partners import (
+    access_requests,
+    assurance,
+    directory,
+    entra,
+    incidents,
+    invitations,
+    lateness,
+    notices,
+    provisioning,
+    queue,
+)
 from partners.models import Step
 
 SWEEP_AT_ONCE = 32
@@ -36,6 +47,7 @@ def sweep() -> None:
     invitations.expire_overdue()
     invitations.tell_of_silence()
     notices.deliver_due()
+    lateness.notice()
     incidents.alert()
 
 

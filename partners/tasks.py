@@ -7,7 +7,18 @@ import uuid
 from celery import shared_task
 
 from clinicportal.doorbell import ring
-from partners import access_requests, assurance, directory, entra, incidents, invitations, notices, provisioning, queue
+from partners import (
+    access_requests,
+    alerts,
+    assurance,
+    directory,
+    entra,
+    incidents,
+    invitations,
+    notices,
+    provisioning,
+    queue,
+)
 from partners.models import Step
 
 SWEEP_AT_ONCE = 32
@@ -35,6 +46,7 @@ def sweep() -> None:
     access_requests.close_overdue()
     invitations.expire_overdue()
     invitations.tell_of_silence()
+    alerts.tell()
     notices.deliver_due()
     incidents.alert()
 

@@ -20,14 +20,14 @@ from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import User
 from records.compiled import Allowed, IsAnyOf, Reading
-from records.models import Facility, Grant, Membership, Patient, Section, Source
+from records.models import EmergencyAccess, Facility, Grant, Membership, Patient, ReviewReading, Section, Source
 
 
 @dataclass(frozen=True)
 class Basis:
     """Why a record is open to somebody: the grant, and the membership that puts the patient in its caseload."""
 
-    grant_id: UUID
+    grant_id: UUID | None
     label: str  # "Referral", "Named patient", or "Looked up by ..."
     ends_at: datetime
     """Exclusive end of the grant or of the membership, whichever comes first."""
@@ -36,6 +36,8 @@ class Basis:
     purpose: str
     given_by: str
     sections: frozenset[str]
+    emergency_id: UUID | None = None
+    """The emergency access that opens it, to its guest or to a reviewer; then there is no grant."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,16 @@ class Opened:
 
     patient: Patient
     bases: tuple[Basis, ...]
-    """The one that lasts longest first."""
+    """An emergency access first, as what is done goes to its account; then the one that lasts longest."""
     sections: frozenset[str]
     """What some grant of the viewer includes for this patient; each resource is checked by itself."""
 
     def includes(self, section: str) -> bool:
         return section in self.sections
+
+    @property
+    def emergency(self) -> Basis | None:
+        return self.bases[0] if self.bases and self.bases[0].emergency_id else None
 
 
 def open_record(patient_id: UUID, section: Section | str, *, by: User) -> Opened:
@@ -73,6 +79,13 @@ def write_down(type: audit.Type, opened: Opened, section: str, *, by: User, **fa
     """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting."""
     patient, basis = opened.patient.pk, opened.bases[0] if opened.bases else None
     subject = audit.Subject(patient, basis.grant_id, basis.label) if basis else audit.Subject(patient)
+    if opened.emergency:
+        facts = {
+            "object_type": EmergencyAccess._meta.label_lower,
+            "object_id": str(opened.emergency.emergency_id),
+            "reason": opened.emergency.purpose,
+            **facts,
+        }
     return audit.record(type, by=by, section=section, basis=subject.basis, subjects=[subject], **facts)
 
 
@@ -96,9 +109,39 @@ def bases_of_all(patient_ids: Sequence[UUID], *, by: User) -> dict[UUID, tuple[B
         by_grant = found[row.patient or row.member]
         if (key := (row.grant, row.agreement_ends_at)) not in by_grant or by_grant[key].ends_at < basis.ends_at:
             by_grant[key] = basis
+    urgent = emergencies_of(by) if by.emergencies.intersection(patient_ids) else {}
     return {
-        patient: tuple(sorted(bases.values(), key=lambda basis: basis.ends_at, reverse=True))
+        patient: (
+            *urgent.get(patient, ()),
+            *sorted(bases.values(), key=lambda basis: basis.ends_at, reverse=True),
+        )
         for patient, bases in found.items()
+    }
+
+
+def emergencies_of(by: User) -> dict[UUID, tuple[Basis, ...]]:
+    """What is open to `by` without a grant now: by an emergency access of theirs, or for the review of one."""
+    mine = EmergencyAccess.objects.open_to(by).values_list("pk", "patient_id", "reason", "ends_at")
+    read = ReviewReading.objects.under_way_for(by).order_by("ends_at")
+    reviews = read.values_list("emergency", "emergency__patient_id", "emergency__reason", "ends_at")
+    every = [(_("Emergency access"), one) for one in mine] + [
+        (_("Review of an emergency access"), one) for one in reviews
+    ]
+    return {
+        patient: (
+            Basis(
+                grant_id=None,
+                label=label,
+                ends_at=ends_at,
+                caseload="",
+                facility="",
+                purpose=reason,
+                given_by=by.display_name,
+                sections=frozenset(Section.values),
+                emergency_id=emergency,
+            ),
+        )
+        for label, (emergency, patient, reason, ends_at) in every
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any
@@ -59,6 +59,7 @@ class Frame:
     since: datetime | None = None
     """When the reader's earlier visit to this record ended; None: this is the first."""
     news: tuple[News, ...] = ()
+    by: User = field(default_factory=User, repr=False)
 
     @property
     def patient(self) -> Patient:
@@ -97,6 +98,7 @@ def open_frame(patient_id: UUID, here: str, read: Reading = ONLY_ABOUT, *, by: U
         zone=timezone.get_current_timezone(),
         since=since,
         news=tuple(news),
+        by=by,
     )
 
 
@@ -119,6 +121,20 @@ def chart_of(frame: Frame) -> pages.Chart:
         limits=limits_of(opened.sections),
         feed=feed_of(frame),
         here=frame.here,
+        emergency=emergency_of(frame),
+    )
+
+
+def emergency_of(frame: Frame) -> pages.Emergency | None:
+    basis = frame.opened.emergency
+    if basis is None:
+        return None
+    return pages.Emergency(
+        str(basis.emergency_id),
+        str(frame.patient.pk),
+        basis.purpose,
+        dates.of_moment(basis.ends_at, frame.zone),
+        reviewed=frame.by.is_staff_member,
     )
 
 

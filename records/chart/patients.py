@@ -115,8 +115,26 @@ def list_page(
         grants = grants_of(by)
         total = count(by=by, show=show, **of_caseload) if after else shown.total
         kept = filters.kept(by=by)
+        urgent = urgent_of(by)
     made = list_of(shown, grants, caseload=caseload, total=total, first=total - shown.total + 1)
-    return replace(made, show=show, kept=kept, following=None if show == SavedFilter.Show.RECENT else made.following)
+    return replace(
+        made, show=show, kept=kept, urgent=urgent, following=None if show == SavedFilter.Show.RECENT else made.following
+    )
+
+
+def urgent_of(by: User) -> tuple[pages.Emergency, ...]:
+    """Whom an emergency access opens to `by` while it lasts. Runs inside `viewing(by)`."""
+    if not by.emergencies:
+        return ()
+    zone, today = timezone.get_current_timezone(), timezone.localdate()
+    found = []
+    for patient_id, (basis, *_rest) in access.emergencies_of(by).items():
+        if patient := access.visible_patient(patient_id, by=by):
+            access.list_patients([patient], by=by)
+            who = banner.of(from_columns(patient), today, zone, facility=patient.source.facility.name)
+            until = dates.of_moment(basis.ends_at, zone)
+            found.append(pages.Emergency(str(basis.emergency_id), str(patient_id), basis.purpose, until, who))
+    return tuple(found)
 
 
 def found_page(text: str, *, by: User) -> pages.PatientsPage:

@@ -121,28 +121,29 @@ def bases_of_all(patient_ids: Sequence[UUID], *, by: User) -> dict[UUID, tuple[B
 
 def emergencies_of(by: User) -> dict[UUID, tuple[Basis, ...]]:
     """What is open to `by` without a grant now: by an emergency access of theirs, or for the review of one."""
-    mine = EmergencyAccess.objects.open_to(by).values_list("pk", "patient_id", "reason", "ends_at")
-    read = ReviewReading.objects.under_way_for(by).order_by("ends_at")
-    reviews = read.values_list("emergency", "emergency__patient_id", "emergency__reason", "ends_at")
-    every = [(_("Emergency access"), one) for one in mine] + [
-        (_("Review of an emergency access"), one) for one in reviews
-    ]
-    return {
-        patient: (
-            Basis(
-                grant_id=None,
-                label=label,
-                ends_at=ends_at,
-                caseload="",
-                facility="",
-                purpose=reason,
-                given_by=by.display_name,
-                sections=frozenset(Section.values),
-                emergency_id=emergency,
-            ),
-        )
-        for label, (emergency, patient, reason, ends_at) in every
-    }
+    found: dict[UUID, tuple[Basis, ...]] = {}
+    for reading in ReviewReading.objects.under_way_for(by).select_related("emergency").order_by("ends_at"):
+        found |= basis_of(reading.emergency, _("Review of an emergency access"), reading.ends_at, by=by)
+    for mine in EmergencyAccess.objects.open_to(by):
+        found |= basis_of(mine, _("Emergency access"), mine.ends_at, by=by)
+    return found
+
+
+def basis_of(emergency: EmergencyAccess, label: str, ends_at: datetime | None, *, by: User) -> dict[UUID, tuple[Basis]]:
+    if emergency.patient_id is None or ends_at is None:
+        return {}
+    basis = Basis(
+        grant_id=None,
+        label=label,
+        ends_at=ends_at,
+        caseload="",
+        facility="",
+        purpose=emergency.reason,
+        given_by=by.display_name,
+        sections=frozenset(Section.values),
+        emergency_id=emergency.pk,
+    )
+    return {emergency.patient_id: (basis,)}
 
 
 class Held(NamedTuple):

@@ -38,11 +38,7 @@ def ask(what: Asked, *, by: User) -> EmergencyAccess:
     """Write down that `by` wants to open whom `what` fits, if anybody; nothing is opened and nothing told by it."""
     policies.check_can_use_emergency_access(by)
     with viewing(by):
-        patient = find(what, by=by)
-        asked = EmergencyAccess.objects.create(guest=by, organisation_id=by.acting_for, patient_id=patient)
-        subjects = [audit.Subject(patient)] if patient else []
-        audit.record(audit.Type.EMERGENCY_ASKED, asked, by=by, subjects=subjects)
-    return asked
+        return _ask(find(what, by=by), by=by)
 
 
 def ask_for_found(look_up_id: UUID, *, by: User) -> EmergencyAccess | None:
@@ -53,9 +49,13 @@ def ask_for_found(look_up_id: UUID, *, by: User) -> EmergencyAccess | None:
     if found is None:
         return None
     with transaction.atomic():
-        asked = EmergencyAccess.objects.create(guest=by, organisation_id=by.acting_for, patient_id=found.patient_id)
-        subjects = [audit.Subject(found.patient_id)]  # type: ignore[arg-type]
-        audit.record(audit.Type.EMERGENCY_ASKED, asked, by=by, subjects=subjects)
+        return _ask(found.patient_id, by=by)
+
+
+def _ask(patient: UUID | None, *, by: User) -> EmergencyAccess:
+    assert by.acting_for is not None  # noqa: S101 - for the type checker; without one there is no right
+    asked = EmergencyAccess.objects.create(guest=by, organisation_id=by.acting_for, patient_id=patient)
+    audit.record(audit.Type.EMERGENCY_ASKED, asked, by=by, subjects=subjects_of(asked))
     return asked
 
 
@@ -109,8 +109,8 @@ def begin(emergency_id: UUID, *, by: User, weaker: bool = False) -> EmergencyAcc
         by=by,
         reason=asked.reason,
         basis=BASIS,
-        subjects=[audit.Subject(asked.patient_id, basis=BASIS)],  # type: ignore[arg-type]
-        detail={"proof": asked.proof, "until": asked.ends_at.isoformat()},  # type: ignore[union-attr]
+        subjects=subjects_of(asked, BASIS),
+        detail={"proof": asked.proof},
     )
     return asked
 
@@ -153,9 +153,13 @@ def end(emergency_id: UUID, *, by: User) -> bool:
     ended = mine.first()
     if ended is None or not mine.update(ended_at=Now()):
         return False
-    subjects = [audit.Subject(ended.patient_id, basis=BASIS)]  # type: ignore[arg-type]
-    audit.record(audit.Type.EMERGENCY_ENDED, ended, by=by, basis=BASIS, subjects=subjects)
+    audit.record(audit.Type.EMERGENCY_ENDED, ended, by=by, basis=BASIS, subjects=subjects_of(ended, BASIS))
     return True
+
+
+def subjects_of(emergency: EmergencyAccess, basis: str = "") -> list[audit.Subject]:
+    """For the audit trail: its patient, unless nobody was found."""
+    return [audit.Subject(emergency.patient_id, basis=basis)] if emergency.patient_id else []
 
 
 @transaction.atomic

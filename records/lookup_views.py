@@ -46,15 +46,6 @@ class OneLine(forms.CharField):
         return clean(text) if len(text) <= (self.max_length or 0) else text
 
 
-class SiteField(forms.ModelChoiceField):
-    def to_python(self, value: Any) -> Any:
-        try:
-            return super().to_python(value)
-        except forms.ValidationError:
-            # What is no id at all: Django lets the field's own words through.
-            raise forms.ValidationError(self.error_messages["invalid_choice"], "invalid_choice") from None
-
-
 class LookUpForm(forms.Form):
     """After `is_valid()`, `asked()` is what to search for."""
 
@@ -78,10 +69,8 @@ class LookUpForm(forms.Form):
             "max_length": gettext_lazy("Enter one day, for example 14 July 1945"),
         },
     )
-    facility = SiteField(
+    facility = forms.ChoiceField(
         label=gettext_lazy("Where are they a patient?"),
-        queryset=Facility.objects.none(),
-        empty_label=gettext_lazy("Choose a site"),
         error_messages={
             "required": gettext_lazy("Choose the site where they are a patient"),
             "invalid_choice": gettext_lazy("Choose a site from the list"),
@@ -125,10 +114,9 @@ class LookUpForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         agreed = policies.rights_to_look_up(user).values("organisation__agreements__facilities")
-        sites: Any = self.fields["facility"]
-        sites.queryset = Facility.objects.filter(pk__in=agreed)
-        if len(here := list(sites.queryset[:2])) == 1:
-            sites.initial = here[0].pk
+        self.sites = {str(pk): name for pk, name in Facility.objects.filter(pk__in=agreed).values_list("pk", "name")}
+        chosen: Any = self.fields["facility"]
+        chosen.choices = [*([("", _("Choose a site"))] if len(self.sites) > 1 else []), *self.sites.items()]
         if not settings.NATIONAL_SYSTEMS:
             self.fields["kind"].widget = forms.HiddenInput()
             self.fields["kind"].initial = RECORD
@@ -160,7 +148,7 @@ class LookUpForm(forms.Form):
             lookup.names_of(typed["name"]),
             typed["born"].isoformat(),
             lookup.number_of(typed["number"]),
-            typed["facility"].pk,
+            UUID(typed["facility"]),
             national=typed["kind"] == NATIONAL,
         )
 
@@ -172,10 +160,11 @@ def look_up(request: SignedIn) -> HttpResponse:
     Whoever is found is shown in the answer to that POST, with what was typed and no more; the form sent again is the
     same search (records/lookup.py). Nobody, several, and whoever must not be found: one page.
     """
-    policies.check_can_look_up(request.user)
     form = LookUpForm(request.POST if request.method == "POST" else None, user=request.user)
+    if not form.sites:
+        policies.check_can_look_up(request.user)
     attempt = uuid_of(request.POST.get("attempt", "")) or uuid.uuid4()
-    context: dict[str, Any] = {"form": form, "attempt": attempt, "nobody": False, "lasts": lookup.LASTS}
+    context: dict[str, Any] = {"form": form, "attempt": attempt, "nobody": False}
     if not form.is_valid():
         return render(request, "records/look_up.jinja", context, status=422 if form.is_bound else 200)
     try:
@@ -190,6 +179,7 @@ def look_up(request: SignedIn) -> HttpResponse:
         "emergencies": context["emergencies"],
         "search": made,
         "typed": form.cleaned_data,
+        "site": form.sites[form.cleaned_data["facility"]],
         "national": NATIONAL,
         "until": until,
     }

@@ -36,14 +36,17 @@ def rights_to_look_up(user: User) -> GrantQuerySet:
     return Grant.objects.in_force_for(user, Q(may_look_up=True, organisation__agreements__may_look_up=True))
 
 
-def check_can_look_up(user: User) -> None:
-    if not rights_to_look_up(user).exists():
+def check_can_look_up(user: User) -> list[Grant]:
+    """The grants by which `user` may look up a patient; Denied when there is none."""
+    rights = list(rights_to_look_up(user))
+    if not rights:
         raise Denied(
             _(
                 "Your access does not include looking up patients. If you need it for your work, ask your sponsor: "
                 "My access says who that is. They can ask us for it"
             )
         )
+    return rights
 
 
 def check_can_review_look_ups(user: User) -> None:

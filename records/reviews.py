@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 from clinicportal import audit, sessions
 from clinicportal.models import AuditEvent, AuditSubject, User
 from records import policies
+from records.emergencies import subjects_of
 from records.models import EmergencyAccess, ReviewReading, Suspension
 
 Status = EmergencyAccess.Status
@@ -59,7 +60,7 @@ def what_was_opened(emergency: EmergencyAccess, *, by: User) -> list[Seen]:
     """From the audit trail, through the auditor's role; that it was read is written down, too."""
     policies.check_can_review(by, emergency)
     found = opened_by(emergency)
-    subjects = [audit.Subject(emergency.patient_id)]  # type: ignore[arg-type]
+    subjects = subjects_of(emergency)
     with transaction.atomic():
         audit.record(audit.Type.AUDIT_READ, emergency, by=by, subjects=subjects, detail={"shown": len(found)})
     return found
@@ -67,7 +68,7 @@ def what_was_opened(emergency: EmergencyAccess, *, by: User) -> list[Seen]:
 
 def opened_by(emergency: EmergencyAccess) -> list[Seen]:
     """Each page of the record with the time it was opened first and last."""
-    if emergency.started_at is None or emergency.ends_at is None:
+    if emergency.started_at is None or emergency.ends_at is None or emergency.patient_id is None:
         return []
     # A page that was asked for within the time is written down a moment later at most.
     period = (emergency.started_at, emergency.ends_at + timedelta(minutes=1))
@@ -98,8 +99,7 @@ def open_for_review(emergency: EmergencyAccess, *, by: User) -> ReviewReading:
     if running:
         return running
     reading = ReviewReading.objects.create(emergency=emergency, reviewer=by, ends_at=Now() + READS_FOR)
-    subjects = [audit.Subject(emergency.patient_id, basis=BASIS)]  # type: ignore[arg-type]
-    audit.record(audit.Type.REVIEW_OPENED, emergency, by=by, basis=BASIS, subjects=subjects)
+    audit.record(audit.Type.REVIEW_OPENED, emergency, by=by, basis=BASIS, subjects=subjects_of(emergency, BASIS))
     return reading
 
 
@@ -123,7 +123,7 @@ def judge(emergency: EmergencyAccess, *, by: User, justified: bool, note: str, p
     emergency.move_to(outcome, reviewed_by=by, reviewed_at=Now(), note=note.strip()[:LONGEST])
     if not justified:
         EmergencyAccess.objects.under_way().filter(pk=emergency.pk).update(ended_at=Now())
-    subjects = [audit.Subject(emergency.patient_id)]  # type: ignore[arg-type]
+    subjects = subjects_of(emergency)
     detail = {"outcome": outcome, "guest": str(emergency.guest_id)}
     audit.record(audit.Type.EMERGENCY_REVIEWED, emergency, by=by, reason=note, subjects=subjects, detail=detail)
     if pause and not justified:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import CharField, DateTimeField, Q, Value
+from django.db.models import CharField, DateTimeField, F, Q, UUIDField, Value
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -20,7 +20,17 @@ from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import User
 from records.compiled import Allowed, IsAnyOf, Reading
-from records.models import EmergencyAccess, Facility, Grant, Membership, Patient, ReviewReading, Section, Source
+from records.models import (
+    EmergencyAccess,
+    Facility,
+    Grant,
+    Membership,
+    Patient,
+    ReviewReading,
+    Section,
+    Source,
+    sections_field,
+)
 
 
 @dataclass(frozen=True)
@@ -109,45 +119,20 @@ def bases_of_all(patient_ids: Sequence[UUID], *, by: User) -> dict[UUID, tuple[B
         by_grant = found[row.patient or row.member]
         if (key := (row.grant, row.agreement_ends_at)) not in by_grant or by_grant[key].ends_at < basis.ends_at:
             by_grant[key] = basis
-    urgent = emergencies_of(by) if by.emergencies.intersection(patient_ids) else {}
+    # An emergency access goes first: what is done while it lasts goes to its account.
     return {
-        patient: (
-            *urgent.get(patient, ()),
-            *sorted(bases.values(), key=lambda basis: basis.ends_at, reverse=True),
+        patient: tuple(
+            sorted(bases.values(), key=lambda basis: (basis.emergency_id is not None, basis.ends_at), reverse=True)
         )
         for patient, bases in found.items()
     }
 
 
-def emergencies_of(by: User) -> dict[UUID, tuple[Basis, ...]]:
-    """What is open to `by` without a grant now: by an emergency access of theirs, or for the review of one."""
-    found: dict[UUID, tuple[Basis, ...]] = {}
-    for reading in ReviewReading.objects.under_way_for(by).select_related("emergency").order_by("ends_at"):
-        found |= basis_of(reading.emergency, _("Review of an emergency access"), reading.ends_at, by=by)
-    for mine in EmergencyAccess.objects.open_to(by):
-        found |= basis_of(mine, _("Emergency access"), mine.ends_at, by=by)
-    return found
-
-
-def basis_of(emergency: EmergencyAccess, label: str, ends_at: datetime | None, *, by: User) -> dict[UUID, tuple[Basis]]:
-    if emergency.patient_id is None or ends_at is None:
-        return {}
-    basis = Basis(
-        grant_id=None,
-        label=label,
-        ends_at=ends_at,
-        caseload="",
-        facility="",
-        purpose=emergency.reason,
-        given_by=by.display_name,
-        sections=frozenset(Section.values),
-        emergency_id=emergency.pk,
-    )
-    return {emergency.patient_id: (basis,)}
-
-
 class Held(NamedTuple):
-    """A grant in force with its agreement, and the membership by which it holds; None for a named patient."""
+    """A grant in force with its agreement, and the membership by which it holds; None for a named patient.
+
+    Or an emergency access (its id, instead of the grant's), by which a guest reads, or a reviewer for a while.
+    """
 
     grant: UUID
     patient: UUID | None
@@ -185,16 +170,51 @@ def _bases(allowed: Allowed, patients: list[UUID]) -> list[Any]:
     by_caseload = Grant.objects.in_force_for(user, now_member).annotate_agreement()
     nothing = {"basis": Value(None, CharField()), "member_ends_at": Value(None, DateTimeField())}
     by_name = Grant.objects.in_force_for(user, IsAnyOf("patient_id", patients)).annotate_agreement().annotate(**nothing)
-    return [
+    parts = [
         by_caseload.values_list(*columns, member + "patient", member + "basis", member + "ends_at"),
         by_name.values_list(*columns, "patient", "basis", "member_ends_at"),
     ]
+    return [*parts, *_without_a_grant(user, patients)] if user.emergencies else parts
+
+
+EMERGENCY, REVIEW = "emergency", "review"
+"""In place of Membership.Basis, where it is no grant that opens the record."""
+
+
+def _without_a_grant(user: User, patients: list[UUID]) -> list[Any]:
+    """Emergency accesses, and readings for the review of one, in the columns of Held."""
+    found = []
+    for rows, path, basis in (
+        (EmergencyAccess.objects.open_to(user), "", EMERGENCY),
+        (ReviewReading.objects.under_way_for(user), "emergency__", REVIEW),
+    ):
+        found.append(
+            rows.filter(IsAnyOf(path + "patient_id", patients)).values_list(
+                F(path + "pk") if path else F("pk"),
+                F(path + "patient_id"),
+                Value(None, UUIDField()),
+                F("ends_at"),
+                Value(list(Section.values), sections_field()),
+                F(path + "reason"),
+                Value(""),
+                Value(None, CharField()),
+                Value(None, CharField()),
+                F("ends_at"),
+                Value(list(Section.values), sections_field()),
+                F(path + "patient_id"),
+                Value(basis),
+                Value(None, DateTimeField()),
+            )
+        )
+    return found
 
 
 BASES = Reading(_bases, patients=[uuid.uuid4()])
 
 
 def label_of(held: Held, by: User) -> str:
+    if held.basis in (EMERGENCY, REVIEW):
+        return _("Emergency access") if held.basis == EMERGENCY else _("Review of an emergency access")
     if held.under:  # theirs alone: nobody else has what they looked up
         return _("Looked up by %(name)s") % {"name": by.display_name}
     return str(Membership.Basis(held.basis).label) if held.basis else _("Named patient")
@@ -202,14 +222,16 @@ def label_of(held: Held, by: User) -> str:
 
 def _basis(held: Held, by: User) -> Basis:
     ends = [held.ends_at, held.agreement_ends_at, *([held.member_ends_at] if held.member_ends_at else [])]
+    emergency = held.basis in (EMERGENCY, REVIEW)
     return Basis(
-        grant_id=held.grant,
+        grant_id=None if emergency else held.grant,
+        emergency_id=held.grant if emergency else None,
         label=label_of(held, by),
         ends_at=min(ends),
         caseload=held.caseload or "",
         facility=held.facility or "",
         purpose=held.purpose,
-        given_by=held.given_by,
+        given_by=by.display_name if emergency else held.given_by,
         sections=frozenset(held.sections) & frozenset(held.agreement_sections),
     )
 
@@ -224,6 +246,17 @@ COLUMNS = (*OF_PATIENT, *OF_SOURCE, *OF_FACILITY)
 """What pages need of a patient and of where the record comes from."""
 
 VISIBLE = Reading(lambda allowed, patient: allowed.patients.filter(pk=patient).values_list(*COLUMNS), patient=PATIENT)
+
+
+THESE = Reading(
+    lambda allowed, patients: allowed.patients.filter(IsAnyOf("pk", patients)).values_list(*COLUMNS),
+    patients=[uuid.uuid4()],
+)
+
+
+def visible_patients(patient_ids: Sequence[UUID], *, by: User) -> list[Patient]:
+    """Those of a few patients whom `by` may see now. Pages write it down (`list_patients`)."""
+    return [patient_of(values) for values in THESE(by, patients=list(patient_ids))]
 
 
 def visible_patient(patient_id: UUID, *, by: User) -> Patient | None:

@@ -22,12 +22,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.proofs import Unproved
+from clinicportal.requests import Request
 from clinicportal.rules import IllegalTransition
 from records import emergencies, policies
 from records.lookup_views import LookUpForm, OneLine
 from records.models import EmergencyAccess
 from records.models.emergencies import LASTS, MOST_UNREVIEWED, REASON_AT_LEAST
-from records.views import SignedIn, uuid_of
+from records.views import uuid_of
 
 Status = EmergencyAccess.Status
 
@@ -67,7 +68,7 @@ class AnswerForm(forms.Form):
 
 
 @require_POST
-def ask(request: SignedIn) -> HttpResponse:
+def ask(request: Request) -> HttpResponse:
     """Pressed on a page of looking up: with what was typed, or with a search that found somebody."""
     policies.check_can_use_emergency_access(request.user)
     if search := uuid_of(request.POST.get("search", "")):
@@ -83,7 +84,7 @@ def ask(request: SignedIn) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def emergency(request: SignedIn, pk: UUID) -> HttpResponse:
+def emergency(request: Request, pk: UUID) -> HttpResponse:
     """One emergency access of the guest: before it begins the page that begins it, later how it stands."""
     held = find(request, pk)
     if held.status != Status.ASKED:
@@ -99,7 +100,7 @@ def emergency(request: SignedIn, pk: UUID) -> HttpResponse:
     return render(request, "records/emergency.jinja", context, status=422 if form.is_bound else 200)
 
 
-def begin(request: SignedIn, pk: UUID, *, weaker: bool = False) -> HttpResponse:
+def begin(request: Request, pk: UUID, *, weaker: bool = False) -> HttpResponse:
     """Begin it and open the record. Without a fresh proof the person confirms first, and comes back here."""
     try:
         begun = emergencies.begin(pk, by=request.user, weaker=weaker)
@@ -116,7 +117,7 @@ def begin(request: SignedIn, pk: UUID, *, weaker: bool = False) -> HttpResponse:
     return redirect("records:summary", begun.patient_id)
 
 
-def told(request: SignedIn, held: EmergencyAccess) -> HttpResponse:
+def told(request: Request, held: EmergencyAccess) -> HttpResponse:
     """How it stands, with the reviewer's question if there is one."""
     form = None
     if held.status == Status.QUESTIONED:
@@ -135,14 +136,14 @@ def told(request: SignedIn, held: EmergencyAccess) -> HttpResponse:
 
 
 @require_POST
-def end(request: SignedIn, pk: UUID) -> HttpResponse:
+def end(request: Request, pk: UUID) -> HttpResponse:
     find(request, pk)
     if emergencies.end(pk, by=request.user):
         messages.success(request, _("The emergency access has ended. A reviewer will look at it."))
     return redirect("records:patients")
 
 
-def find(request: SignedIn, pk: UUID) -> EmergencyAccess:
+def find(request: Request, pk: UUID) -> EmergencyAccess:
     """One of the person's own, for whichever organisation; anybody else's is a 404."""
     found = EmergencyAccess.objects.select_related("organisation").filter(pk=pk, guest=request.user).first()
     if found is None:
@@ -150,5 +151,5 @@ def find(request: SignedIn, pk: UUID) -> EmergencyAccess:
     return found
 
 
-def refuse(request: SignedIn, pk: UUID) -> NoReturn:
+def refuse(request: Request, pk: UUID) -> NoReturn:
     raise Refused(audit.Entry(audit.Type.REFUSED, by=request.user, object_id=str(pk)))

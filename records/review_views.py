@@ -14,11 +14,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from clinicportal import audit
 from clinicportal.middleware import Refused
+from clinicportal.requests import Request
 from clinicportal.rules import IllegalTransition, permits
 from records import policies, reviews
 from records.lookup_views import OneLine
 from records.models import EmergencyAccess, has_accepted_terms
-from records.views import SignedIn
 
 Status = EmergencyAccess.Status
 JUSTIFIED, NOT_JUSTIFIED, ASK = "justified", "not-justified", "ask"
@@ -57,7 +57,7 @@ class JudgementForm(forms.Form):
 
 
 @require_safe
-def queue(request: SignedIn) -> HttpResponse:
+def queue(request: Request) -> HttpResponse:
     policies.check_is_reviewer(request.user)
     waiting = list(reviews.waiting()[: reviews.MOST])
     context = {
@@ -72,7 +72,7 @@ def queue(request: SignedIn) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def review(request: SignedIn, pk: UUID) -> HttpResponse:
+def review(request: Request, pk: UUID) -> HttpResponse:
     """One emergency access: who, why, by which proof, what was opened; and the judgement."""
     held = find(request, pk)
     policies.check_can_review(request.user, held)
@@ -90,7 +90,7 @@ def review(request: SignedIn, pk: UUID) -> HttpResponse:
     return render(request, "records/review.jinja", context, status=422 if form and form.is_bound else 200)
 
 
-def judge(request: SignedIn, held: EmergencyAccess, form: JudgementForm) -> HttpResponse:
+def judge(request: Request, held: EmergencyAccess, form: JudgementForm) -> HttpResponse:
     typed = form.cleaned_data
     try:
         if typed["outcome"] == ASK:
@@ -107,7 +107,7 @@ def judge(request: SignedIn, held: EmergencyAccess, form: JudgementForm) -> Http
 
 
 @require_POST
-def open_record(request: SignedIn, pk: UUID) -> HttpResponse:
+def open_record(request: Request, pk: UUID) -> HttpResponse:
     """Read, for a while, the record as far as the emergency access opened it."""
     held = find(request, pk)
     if not has_accepted_terms(request.user):
@@ -117,7 +117,7 @@ def open_record(request: SignedIn, pk: UUID) -> HttpResponse:
     return redirect("records:summary", held.patient_id)
 
 
-def find(request: SignedIn, pk: UUID) -> EmergencyAccess:
+def find(request: Request, pk: UUID) -> EmergencyAccess:
     try:
         return reviews.of_reviewer(pk, by=request.user)
     except EmergencyAccess.DoesNotExist:

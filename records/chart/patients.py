@@ -92,12 +92,16 @@ class Shown:
     more: bool
 
 
-def shown_of(found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False) -> Shown:
+def shown_of(
+    found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False, besides: Sequence[Patient] = ()
+) -> Shown:
+    """`besides` are patients whom the page shows apart from the list."""
     patients = [access.patient_of(values[:-1]) for values in found[:most]]
+    every = {patient.pk: patient for patient in (*patients, *besides)}
+    access.list_patients(every.values(), by=by, searched=searched)
     ids = [patient.pk for patient in patients]
-    access.list_patients(patients, by=by, searched=searched)
     total = found[0][-1] if found else 0
-    return Shown(patients, access.bases_of_all(ids, by=by), looks.seen(ids, by=by), total, len(found) > most)
+    return Shown(patients, access.bases_of_all(list(every), by=by), looks.seen(ids, by=by), total, len(found) > most)
 
 
 def list_page(
@@ -111,30 +115,37 @@ def list_page(
     asked = {**of_caseload, **({"after": after} if after else {})}
     with viewing(by, listing=True):
         read = listing(PAGE + 1, of_caseload=bool(caseload), continued=bool(after), show=show)
-        shown = shown_of(read(by, **asked), by=by, most=PAGE)
+        # On the first page, which is where everybody begins.
+        urgent = access.visible_patients(sorted(by.emergencies), by=by) if by.emergencies and not after else []
+        shown = shown_of(read(by, **asked), by=by, most=PAGE, besides=urgent)
         grants = grants_of(by)
         total = count(by=by, show=show, **of_caseload) if after else shown.total
         kept = filters.kept(by=by)
-        urgent = urgent_of(by)
     made = list_of(shown, grants, caseload=caseload, total=total, first=total - shown.total + 1)
     return replace(
-        made, show=show, kept=kept, urgent=urgent, following=None if show == SavedFilter.Show.RECENT else made.following
+        made,
+        show=show,
+        kept=kept,
+        urgent=urgent_of(urgent, shown),
+        following=None if show == SavedFilter.Show.RECENT else made.following,
     )
 
 
-def urgent_of(by: User) -> tuple[pages.Emergency, ...]:
-    """Whom an emergency access opens to `by` while it lasts. Runs inside `viewing(by)`."""
-    if not by.emergencies:
-        return ()
+def urgent_of(patients: Sequence[Patient], shown: Shown) -> tuple[pages.Emergency, ...]:
+    """Whom an emergency access opens, for the top of the list while it lasts."""
     zone, today = timezone.get_current_timezone(), timezone.localdate()
-    found = []
-    for patient_id, (basis, *_rest) in access.emergencies_of(by).items():
-        if patient := access.visible_patient(patient_id, by=by):
-            access.list_patients([patient], by=by)
-            who = banner.of(from_columns(patient), today, zone, facility=patient.source.facility.name)
-            until = dates.of_moment(basis.ends_at, zone)
-            found.append(pages.Emergency(str(basis.emergency_id), str(patient_id), basis.purpose, until, who))
-    return tuple(found)
+    return tuple(
+        pages.Emergency(
+            str(basis.emergency_id),
+            str(patient.pk),
+            basis.purpose,
+            dates.of_moment(basis.ends_at, zone),
+            banner.of(from_columns(patient), today, zone, facility=patient.source.facility.name),
+        )
+        for patient in patients
+        for basis in shown.bases[patient.pk]
+        if basis.emergency_id
+    )
 
 
 def found_page(text: str, *, by: User) -> pages.PatientsPage:

@@ -33,8 +33,9 @@ def hidden(source):
 
 
 @pytest.fixture
-def guest(entrance, sponsor_of_northfield, organisation, facility, caseload) -> Visitor:
-    """Signed in, with the right."""
+def guest(entrance, sponsor_of_northfield, organisation, facility, caseload, settings) -> Visitor:
+    """Signed in, with the right. Mails stay in this process."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     rights = {"may_look_up": True, "may_use_emergency_access": True}
     make.make_agreement(organisation, facility, **rights)
     make.make_grant(sponsor_of_northfield, caseload, **rights)

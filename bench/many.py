@@ -1,6 +1,6 @@
 """A large set of records, quickly: the demo's patients imported once, then copied in the database under other ids.
 
-Built once for each size and kept in `.bench/`, until a migration changes. Runs as the worker's role.
+Built once for each size and kept in `.bench/`; migrations that came since are applied to it. Runs as the worker's role.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from clinicportal.models import Terms, TermsAcceptance, User
 from records.demo import SOURCES, write_ndjson
-from records.models import Agreement, Caseload, Facility, Grant, Organisation, Section, Source
+from records.models import Agreement, Caseload, Facility, Grant, Organisation, Resource, Section, Source
 
 ROOT = Path(__file__).parent.parent
 BLOCK = 2_000
@@ -62,27 +62,56 @@ SELECT p.id, t FROM records_patient p,
 WHERE p.source_id = %(source)s ON CONFLICT DO NOTHING
 """
 
-COPIES = """
-INSERT INTO records_resource (id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, received_at)
-SELECT md5(t.id::text || n)::uuid, %(source)s, t.type, t.fhir_id || '-' || n, %(facility)s, md5('patient' || n)::uuid,
-       t.section, t.code, t.label, t.time - (n %% 400) * interval '1 minute', t.status, t.classes, t.own_classes, '{}',
-       true, 1, t.version_id, t.last_updated, t.digest, t.raw, now() - interval '40 days'
+
+def copies(**changed: str) -> str:
+    """The head of an INSERT of resources: each column as the template `t` has it, but for those `changed`, in SQL."""
+    columns = [field.column for field in Resource._meta.concrete_fields]
+    values = ", ".join(changed.get(column, f"t.{column}") for column in columns)
+    return f"INSERT INTO records_resource ({', '.join(columns)}) SELECT {values}"
+
+
+NEW = {
+    "source_id": "%(source)s",
+    "facility_id": "%(facility)s",
+    "encounter_id": "NULL",
+    "holds": "'{}'",
+    "settled": "true",
+    "number": "1",
+    "received_at": "now() - interval '40 days'",
+    "tombstoned_at": "NULL",
+}
+COPIES = f"""
+{
+    copies(
+        id="md5(t.id::text || n)::uuid",
+        fhir_id="t.fhir_id || '-' || n",
+        patient_id="md5('patient' || n)::uuid",
+        time="t.time - (n %% 400) * interval '1 minute'",
+        **NEW,
+    )
+}
 FROM generate_series(%(first)s::int, %(last)s::int) n
 JOIN bench_template t ON t.person = n %% (SELECT max(person) + 1 FROM bench_template)
 """
 
 # One observation of the template many times over, an hour apart.
-LONG = """
-INSERT INTO records_resource (id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, received_at)
-SELECT md5(%(patient)s || n)::uuid, %(source)s, t.type, %(patient)s || '-' || n, %(facility)s, %(patient)s::uuid,
-       t.section, t.code, t.label, now() - (n + 1) * interval '1 hour', t.status, '{}', '{}', '{}',
-       true, 1, '', t.last_updated, t.digest, t.raw, now() - interval '40 days'
+LONG = f"""
+{
+    copies(
+        id="md5(%(patient)s || n)::uuid",
+        fhir_id="%(patient)s || '-' || n",
+        patient_id="%(patient)s::uuid",
+        time="now() - (n + 1) * interval '1 hour'",
+        classes="'{}'",
+        own_classes="'{}'",
+        version_id="''",
+        **NEW,
+    )
+}
 FROM generate_series(1, %(number)s::int) n
 JOIN (SELECT *, row_number() OVER (ORDER BY code, id) - 1 AS one FROM (
         SELECT DISTINCT ON (code) * FROM bench_template WHERE section = 'results' AND type = 'Observation'
-        AND classes = '{}' ORDER BY code, id LIMIT 12) x) t ON t.one = n %% 12
+        AND classes = '{{}}' ORDER BY code, id LIMIT 12) x) t ON t.one = n %% 12
 """
 
 MEMBERS = """

@@ -267,6 +267,7 @@ class DecisionForm(forms.Form):
             "officers are told."
         ),
         required=False,
+        widget=forms.CheckboxInput(attrs={"small": True}),
     )
     may_use_emergency_access = forms.BooleanField(
         label=gettext_lazy("They may also use emergency access"),

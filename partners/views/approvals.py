@@ -205,6 +205,8 @@ def rights_not(found: AccessRequest) -> str:
         return _("export")
     if decisions.gave_look_up(found):
         return _("emergency access, export")
+    if found.status == Status.IN_REVIEW and decisions.may_give_emergency_access(found):
+        return _("looking up other patients and emergency access unless you tick them, export")
     if found.status == Status.IN_REVIEW and decisions.may_give_look_up(found):
         return _("looking up other patients unless you tick it, emergency access, export")
     return _("looking up other patients, emergency access, export")

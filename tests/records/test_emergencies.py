@@ -142,6 +142,14 @@ def test_several_or_the_wrong_number_find_nobody_and_that_is_told_after_the_proo
     assert [event.outcome for event in events("emergency-begun")] == ["failed"]
 
 
+def test_who_finds_nobody_all_day_is_stopped(proved, facility, settings):
+    settings.LOOK_UP_TRIES_PER_DAY = 2
+    for number in ("1", "2"):
+        assert begins(proved, facility, number=number).status == Status.NOBODY
+    with pytest.raises(Denied, match="too many patients"):
+        begins(proved, facility, number="3")
+
+
 def without_proof(c) -> None:
     c.proofs = {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any
@@ -56,10 +56,10 @@ class Frame:
     here: str
     today: date
     zone: tzinfo
+    by: User
     since: datetime | None = None
     """When the reader's earlier visit to this record ended; None: this is the first."""
     news: tuple[News, ...] = ()
-    by: User = field(default_factory=User, repr=False)
 
     @property
     def patient(self) -> Patient:

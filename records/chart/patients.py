@@ -115,8 +115,9 @@ def list_page(
     asked = {**of_caseload, **({"after": after} if after else {})}
     with viewing(by, listing=True):
         read = listing(PAGE + 1, of_caseload=bool(caseload), continued=bool(after), show=show)
-        # On the first page, which is where everybody begins.
-        urgent = access.visible_patients(sorted(by.emergencies), by=by) if by.emergencies and not after else []
+        # On the first page, which is where everybody begins. A reviewer comes from the review, and goes back there.
+        on_top = by.emergencies and not after and not by.is_staff_member
+        urgent = access.visible_patients(sorted(by.emergencies), by=by) if on_top else []
         shown = shown_of(read(by, **asked), by=by, most=PAGE, besides=urgent)
         grants = grants_of(by)
         total = count(by=by, show=show, **of_caseload) if after else shown.total

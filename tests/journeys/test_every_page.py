@@ -78,4 +78,7 @@ def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
     found += check(officer, "/privacy/")
     found += check(officer, "/privacy/alerts/")
     found += check(officer, "/reports/")
+    reviewer = person("reviewer@hospital.example")
+    reviewer.signs_in()
+    found += check(reviewer, "/reviews/")
     assert found == []

@@ -458,6 +458,7 @@ def test_a_reviewer_reads_what_was_opened_and_judges(office, desk, guest, hidden
     assert (mine.user_id, mine.basis) == (reviewer.pk, "Review of an emergency access")
     assert office.get(f"/patients/{hidden.pk}/print/").status_code == 403
     assert office.post(f"/patients/{hidden.pk}/take/").status_code == 403
+    assert "End it now" not in text(office.get("/patients/"))
     assert office.post(f"/reviews/{begun.pk}/open/").status_code == 302
     assert ReviewReading.objects.count() == 1
 

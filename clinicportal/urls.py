@@ -29,6 +29,7 @@ urlpatterns = [
     path("reviews/", review_views.queue, name="reviews"),
     path("reviews/<uuid:pk>/", review_views.review, name="review"),
     path("reviews/<uuid:pk>/open/", review_views.open_record, name="review-open"),
+    path("reviews/<uuid:pk>/lift/", review_views.lift_pause, name="review-lift"),
     path("reports/", record_views.report_queue, name="reports"),
     path("reports/<uuid:pk>/", record_views.close_report, name="report"),
     path("patients/", include("records.urls")),

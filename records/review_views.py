@@ -85,6 +85,7 @@ def review(request: Request, pk: UUID) -> HttpResponse:
         "form": form,
         "due": reviews.due_words(held) if open_one else "",
         "seen": reviews.what_was_opened(held, by=request.user),
+        "paused": reviews.pauses_of(held).exists(),
         "weaker": held.proof == EmergencyAccess.Proof.SIGN_IN,
     }
     return render(request, "records/review.jinja", context, status=422 if form and form.is_bound else 200)
@@ -115,6 +116,13 @@ def open_record(request: Request, pk: UUID) -> HttpResponse:
         return redirect("terms")
     reviews.open_for_review(held, by=request.user)
     return redirect("records:summary", held.patient_id)
+
+
+@require_POST
+def lift_pause(request: Request, pk: UUID) -> HttpResponse:
+    if reviews.lift_pause(find(request, pk), by=request.user):
+        messages.success(request, _("They can go on. They have to sign in again."))
+    return redirect("review", pk)
 
 
 def find(request: Request, pk: UUID) -> EmergencyAccess:

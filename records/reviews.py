@@ -21,6 +21,7 @@ from clinicportal.models import AuditEvent, AuditSubject, User
 from records import policies
 from records.emergencies import subjects_of
 from records.models import EmergencyAccess, ReviewReading, Suspension
+from records.models.organisations import SuspensionQuerySet
 
 Status = EmergencyAccess.Status
 
@@ -132,12 +133,31 @@ def judge(emergency: EmergencyAccess, *, by: User, justified: bool, note: str, p
 
 def suspend(emergency: EmergencyAccess, *, by: User) -> None:
     """Pause all access of the guest, and end their sessions. For use inside a verb."""
-    Suspension.objects.create(
-        user_id=emergency.guest_id, reason=Suspension.Reason.SECURITY, note=f"emergency access {emergency.pk}"
-    )
+    Suspension.objects.create(user_id=emergency.guest_id, reason=Suspension.Reason.SECURITY, note=note_of(emergency))
     ended = sessions.end_all(emergency.guest_id)
     detail = {"guest": str(emergency.guest_id), "sessions": ended}
     audit.record(audit.Type.ACCESS_PAUSED, emergency, by=by, reason="emergency access not justified", detail=detail)
+
+
+def note_of(emergency: EmergencyAccess) -> str:
+    """What marks a suspension as the one of this review."""
+    return f"emergency access {emergency.pk}"
+
+
+def pauses_of(emergency: EmergencyAccess) -> SuspensionQuerySet:
+    """The pause that this review brought, while it lasts. Others of the same person are not its matter."""
+    open_ones = Suspension.objects.open().filter(user=emergency.guest_id, reason=Suspension.Reason.SECURITY)
+    return open_ones.filter(note=note_of(emergency))
+
+
+@transaction.atomic
+def lift_pause(emergency: EmergencyAccess, *, by: User) -> bool:
+    """Let the guest go on after a talk with the partner. False when it was lifted already."""
+    policies.check_can_review(by, emergency)
+    if not pauses_of(emergency).update(lifted_at=Now()):
+        return False
+    audit.record(audit.Type.ACCESS_RESUMED, emergency, by=by, detail={"guest": str(emergency.guest_id)})
+    return True
 
 
 def due_words(emergency: EmergencyAccess) -> str:

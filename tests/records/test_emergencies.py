@@ -32,6 +32,7 @@ from records.models import (
     OptOut,
     Patient,
     ReviewReading,
+    Suspension,
 )
 from tests import factories as make
 from tests.records.people import make_person, typed
@@ -487,6 +488,13 @@ def test_not_justified_ends_it_and_pauses_the_guest_where_asked(office, desk, gu
     assert len(events("access-paused")) == 1
     alerts = make.client_for(make.make_user("Privacy", staff_roles=["privacy"], roles_checked_at=make.days(0)))
     assert "A neighbour." in text(alerts.get("/privacy/alerts/"))
+    assert alerts.post(f"/reviews/{begun.pk}/lift/").status_code == 403
+    other = Suspension.objects.create(user=guest, reason=Suspension.Reason.SECURITY, note="another matter")
+    assert "Let them go on" in text(office.get(f"/reviews/{begun.pk}/"))
+    office.post(f"/reviews/{begun.pk}/lift/")
+    assert list(guest.suspensions.open()) == [other]
+    assert "Let them go on" not in text(office.get(f"/reviews/{begun.pk}/"))
+    assert len(events("access-resumed")) == 1
 
 
 def test_a_question_goes_to_the_guest_and_its_answer_back(office, desk, guest, hidden):

@@ -121,7 +121,7 @@ def result_unit(quantity: object) -> Unit:
     found = code if held.get("system") == fhir.UCUM and code else written or code
     if not found:
         return NO_UNIT
-    # What reads alike is one unit, however the source spelled it: mm[Hg] and mmHg are two columns of the same otherwise.
+    # What reads alike is one unit, however the source spelled it: mm[Hg] and mmHg would be two columns otherwise.
     text = _readable(found)
     return Unit(key=text or found, text=text)
 

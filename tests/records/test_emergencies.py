@@ -473,6 +473,16 @@ def test_a_reviewer_reads_what_was_opened_and_judges(office, desk, guest, hidden
     assert [event.detail["outcome"] for event in events("emergency-reviewed")] == ["justified"]
 
 
+def test_what_a_second_one_opened_is_not_told_with_the_first(desk, guest, hidden):
+    first = make.make_emergency(guest, hidden)
+    desk.get(f"/patients/{hidden.pk}/problems/")
+    desk.post(f"/emergency-access/{first.pk}/end/")
+    second = make.make_emergency(guest, hidden)
+    desk.get(f"/patients/{hidden.pk}/documents/")
+    assert [seen.section for seen in reviews.opened_by(first) if seen.section] == ["problems"]
+    assert [seen.section for seen in reviews.opened_by(second) if seen.section] == ["documents"]
+
+
 def test_not_justified_ends_it_and_pauses_the_guest_where_asked(office, desk, guest, hidden):
     begun = make.make_emergency(guest, hidden)
     assert desk.get(f"/patients/{hidden.pk}/").status_code == 200

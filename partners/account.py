@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth import logout
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -32,9 +33,10 @@ def account(request: Request) -> HttpResponse:
     )
     context = {
         "grants": [(grant, named(grant.sections)) for grant in grants],
-        "looked_up": Grant.objects.filter(guest=request.user, ended_at=None, ends_at__gt=Now(), under__isnull=False)
+        "looked_up": Grant.objects.in_force_for(request.user, Q(under__isnull=False))
         .select_related("organisation")
-        .order_by("-ends_at"),
+        .order_by("-ends_at")
+        .distinct(),
         "acceptance": TermsAcceptance.objects.filter(user=request.user, ended_at=None).order_by("-terms").first(),
         "several": len(request.session.get("organisations", [])) > 1,
     }

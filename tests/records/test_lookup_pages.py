@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from clinicportal.models import AuditEvent
+from records import lookup
 from records.models import Grant, LookUp, OptOut, Patient
 from tests import factories as make
 from tests.records.people import REASON, make_person
@@ -87,6 +88,9 @@ def test_the_walk_from_the_form_to_the_record(desk, typed, absent, facility):
     account = text(desk.get("/account/"))
     assert "look up a patient who is not in it" in account
     assert REASON in account
+    Grant.objects.using(WORKER).filter(under=None).update(may_look_up=False)
+    assert REASON not in text(desk.get("/account/"))
+    Grant.objects.using(WORKER).filter(under=None).update(may_look_up=True)
     assert desk.get(action)["Location"] == "/look-up/"
     assert desk.post(action)["Location"] == f"/patients/{absent.pk}/"
 
@@ -275,3 +279,18 @@ def test_the_pages_ask_the_database_little(desk, office, typed, absent):
         assert len([one for one in ran.captured_queries if not one["sql"].startswith(("BEGIN", "COMMIT"))]) <= 12, [
             one["sql"] for one in ran.captured_queries
         ]
+
+
+def test_nothing_that_was_typed_reaches_the_log_when_the_database_quotes_it(desk, typed, caplog, capfd, monkeypatch):
+    def breaks(what: lookup.Asked, **_: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s::int", [" ".join((*what.names, what.number))])
+
+    monkeypatch.setattr(lookup, "match", breaks)
+    answer = desk.post("/look-up/", typed)
+    assert answer.status_code == 503
+    logged = "\n".join([*(str(record.msg) for record in caplog.records), *capfd.readouterr()])
+    assert "DataError" in logged
+    for word in ("estpatient", "1958", "9000001", REASON):
+        assert word not in logged + answer.content.decode()
+    assert LookUp.objects.count() == 0

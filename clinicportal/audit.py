@@ -76,6 +76,14 @@ class Type(models.TextChoices):
     LOOK_UP_CAPPED = "look-up-capped"
     LOOK_UP_REVIEWED = "look-up-reviewed"
 
+    EMERGENCY_ASKED = "emergency-asked"
+    EMERGENCY_BEGUN = "emergency-begun"
+    EMERGENCY_ENDED = "emergency-ended"
+    EMERGENCY_QUESTIONED = "emergency-questioned"
+    EMERGENCY_EXPLAINED = "emergency-explained"
+    EMERGENCY_REVIEWED = "emergency-reviewed"
+    REVIEW_OPENED = "review-opened"
+
     AUDIT_READ = "audit-read"
     IMPORTED = "imported"
     FEED_STOPPED = "feed-stopped"
@@ -93,6 +101,10 @@ class Type(models.TextChoices):
     BY_HAND_DECLINED = "by-hand-declined"
     BY_HAND_WITHDRAWN = "by-hand-withdrawn"
     BY_HAND_DONE = "by-hand-done"
+
+
+OF_RECORDS = (Type.RECORD_OPENED, Type.RECORD_PRINTED, Type.RECORD_TAKEN, Type.RECORD_REPORTED)
+"""What somebody does with a record that is open to them."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ NAVIGATION = [
     Entry(frozenset({"approver", "operator"}), "/organisations/", _("Organisations")),
     Entry(frozenset({"operator"}), "/incidents/", _("To look at")),
     Entry(frozenset({"operator", "privacy"}), "/feeds/", _("Feeds")),
+    Entry(frozenset({"reviewer"}), "/reviews/", _("To review")),
     Entry(frozenset({"privacy"}), "/privacy/", _("Audit")),
     Entry(frozenset({"privacy"}), "/privacy/alerts/", _("Alerts")),
     Entry(frozenset({"privacy"}), "/reports/", _("Reports about records")),

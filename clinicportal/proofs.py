@@ -15,12 +15,13 @@ from clinicportal.rules import Denied
 class Unproved(Denied):
     """The person has to confirm first that it is them.
 
-    Uncaught, the middleware sends them to do it; afterwards they are at `page` again, a path of ours.
+    Uncaught, the middleware sends them to do it; afterwards they are at `page` again, a path of ours, or the act is
+    done for `about`, the id of what it is about, where it is one that can be done at once.
     """
 
     def __init__(self, act: str) -> None:
         super().__init__(_("Confirm first that it is you."))
-        self.act, self.page = act, "/"
+        self.act, self.page, self.about = act, "/", ""
 
 
 def check_proved(user: User, act: str) -> None:

@@ -2,7 +2,7 @@ from django.urls import include, path
 
 from clinicportal import privacy, views
 from partners import account, signin_help, signin_views
-from records import lookup_views, why_views
+from records import emergency_views, lookup_views, review_views, why_views
 from records import views as record_views
 
 urlpatterns = [
@@ -23,6 +23,13 @@ urlpatterns = [
     path("privacy/alerts/<uuid:pk>/", lookup_views.review, name="alert"),
     path("look-up/", lookup_views.look_up, name="look-up"),
     path("look-up/<uuid:pk>/", lookup_views.opened, name="look-up-open"),
+    path("emergency-access/", emergency_views.ask, name="emergency-ask"),
+    path("emergency-access/<uuid:pk>/", emergency_views.emergency, name="emergency"),
+    path("emergency-access/<uuid:pk>/end/", emergency_views.end, name="emergency-end"),
+    path("reviews/", review_views.queue, name="reviews"),
+    path("reviews/<uuid:pk>/", review_views.review, name="review"),
+    path("reviews/<uuid:pk>/open/", review_views.open_record, name="review-open"),
+    path("reviews/<uuid:pk>/lift/", review_views.lift_pause, name="review-lift"),
     path("reports/", record_views.report_queue, name="reports"),
     path("reports/<uuid:pk>/", record_views.close_report, name="report"),
     path("by-hand/", include("records.byhand_urls")),

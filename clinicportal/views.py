@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -54,7 +56,16 @@ def stay(request: Request) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-WORK_PLACES = {StaffRole.APPROVER: "/approvals/", StaffRole.PRIVACY: "/privacy/", StaffRole.OPERATOR: "/incidents/"}
+WORK_PLACES = {
+    StaffRole.APPROVER: "/approvals/",
+    StaffRole.REVIEWER: "/reviews/",
+    StaffRole.PRIVACY: "/privacy/",
+    StaffRole.OPERATOR: "/incidents/",
+}
+
+Step = dict[str, str]
+first_steps: list[Callable[[User], list[Step]]] = []
+"""What other apps want a person to do before all else (their `ready`): "text" and "href" of each."""
 
 
 @require_safe
@@ -72,7 +83,8 @@ def home(request: Request) -> HttpResponse:
         "guest": {"text": _("Go to my patients"), "href": "/patients/"},
         "sponsor": {"text": _("Your people"), "href": "/people/"},
     }
-    next_steps = [step for capacity, step in steps.items() if capacity in user.capacities]
+    urgent = [step for steps_of in first_steps for step in steps_of(user)]
+    next_steps = urgent + [step for capacity, step in steps.items() if capacity in user.capacities]
     return render(request, "clinicportal/home.jinja", {"next": next_steps})
 
 

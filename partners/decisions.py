@@ -62,12 +62,14 @@ def approve(
     note_to_sponsor: str = "",
     note_for_colleagues: str = "",
     may_look_up: bool = False,
+    may_use_emergency_access: bool = False,
 ) -> None:
     """Record the decision, the grants that wait for the guest, the invitation, and the work in the directory.
 
-    `may_look_up` adds the right to look up patients in no caseload, which the agreement must have. `until` is an
-    exclusive end, earlier than asked; None: as asked, but never past the agreement. `by` has confirmed a
-    short while ago that it is them (policies.check_proved).
+    `may_look_up` adds the right to look up patients in no caseload, `may_use_emergency_access` that to open one in an
+    emergency, which begins with looking them up; the agreement must have what is given. `until` is an exclusive end,
+    earlier than asked; None: as asked, but never past the agreement. `by` has confirmed a short while ago that it is
+    them (policies.check_proved).
     """
     policies.check_can_approve(by, request)
     ends_at = end_if_approved(request)
@@ -78,9 +80,12 @@ def approve(
         raise Denied(_("The last day asked for is over. The sponsor has to ask again."))
     if may_look_up and not may_give_look_up(request):
         raise Denied(_("The agreement does not include looking up patients. Approve without it."))
+    if may_use_emergency_access and not (may_look_up and may_give_emergency_access(request)):
+        raise Denied(_("Emergency access needs an agreement that has it, and the right to look up patients."))
     request.move_to(Status.APPROVED, granted_until=ends_at)
     guest = grants.guest_for(request)
-    grants.give(request, guest, by=by, until=ends_at, may_look_up=may_look_up)
+    rights = {"may_look_up": may_look_up, "may_use_emergency_access": may_use_emergency_access}
+    grants.give(request, guest, by=by, until=ends_at, rights=rights)
     Invitation.objects.create(request=request, guest=guest)
     job = provisioning.start(request, guest)
     _decide(request, Decision.Kind.APPROVED, by, note_to_sponsor, note_for_colleagues)
@@ -94,7 +99,7 @@ def approve(
             "until": ends_at.isoformat(),
             "asked_until": request.ends_at.isoformat(),
             "sections": request.sections,
-            "may_look_up": may_look_up,
+            **rights,
         },
     )
     if ends_at < request.ends_at:
@@ -165,6 +170,16 @@ def agreement_of(request: AccessRequest) -> Agreement | None:
 def may_give_look_up(request: AccessRequest) -> bool:
     """Whether an agreement in force with the organisation includes looking up patients."""
     return Agreement.objects.in_force().filter(organisation=request.organisation_id, may_look_up=True).exists()
+
+
+def may_give_emergency_access(request: AccessRequest) -> bool:
+    """Whether an agreement in force has it, and looking up patients, where it begins."""
+    agreements = Agreement.objects.in_force().filter(organisation=request.organisation_id)
+    return agreements.filter(may_look_up=True, may_use_emergency_access=True).exists()
+
+
+def gave_emergency_access(request: AccessRequest) -> bool:
+    return request.given.filter(grant__may_use_emergency_access=True).exists()
 
 
 def gave_look_up(request: AccessRequest) -> bool:

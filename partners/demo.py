@@ -39,12 +39,13 @@ class DemoPartner:
     home_tenant: str
     classes: tuple[str, ...] = ()
     may_look_up: bool = False
+    may_use_emergency_access: bool = False
 
 
 NORTHFIELD = DemoPartner(
     "northfield", "Northfield Practice", PartnerOrganisation.Kind.PRACTICE, "northfield.example",
     "aaaaaaaa-0000-4000-8000-000000000001", (SensitiveClass.MENTAL_HEALTH, SensitiveClass.SEXUAL_HEALTH),
-    may_look_up=True,
+    may_look_up=True, may_use_emergency_access=True,
 )  # fmt: skip
 RIVERSIDE = DemoPartner(
     "riverside", "Riverside Hospital", PartnerOrganisation.Kind.HOSPITAL, "riverside.example",
@@ -126,7 +127,7 @@ def register(partner: DemoPartner, facilities: list[Facility]) -> None:
         now = timezone.now()
         agreement = Agreement.objects.create(
             organisation=organisation, sections=Section.values, classes=list(partner.classes),
-            may_look_up=partner.may_look_up,
+            may_look_up=partner.may_look_up, may_use_emergency_access=partner.may_use_emergency_access,
             starts_at=now - timedelta(days=365), ends_at=end_of(timezone.localdate().year + 1),
         )  # fmt: skip
         agreement.facilities.set(facilities)

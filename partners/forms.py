@@ -258,7 +258,7 @@ class WithdrawForm(forms.Form):
 
 
 class DecisionForm(forms.Form):
-    """Approve, with a further right where the agreement has it, and what is said to the sponsor and among us."""
+    """Approve, with further rights where the agreement has them, and what is said to the sponsor and among us."""
 
     may_look_up = forms.BooleanField(
         label=gettext_lazy("They may also look up patients who are in none of their caseloads"),
@@ -268,6 +268,14 @@ class DecisionForm(forms.Form):
         ),
         required=False,
         widget=forms.CheckboxInput(attrs={"small": True}),
+    )
+    may_use_emergency_access = forms.BooleanField(
+        label=gettext_lazy("They may also use emergency access"),
+        help_text=gettext_lazy(
+            "For one patient and one hour, with a reason and a fresh sign-in, whatever stands in the way. Each is "
+            "reviewed. It begins with looking the patient up, so tick that as well."
+        ),
+        required=False,
     )
     note_to_sponsor = forms.CharField(
         label=gettext_lazy("Note to the sponsor"),
@@ -286,6 +294,14 @@ class DecisionForm(forms.Form):
         super().__init__(*args, **kwargs)
         if not decisions.may_give_look_up(request):
             del self.fields["may_look_up"]
+        if not decisions.may_give_emergency_access(request):
+            del self.fields["may_use_emergency_access"]
+
+    def clean(self) -> dict[str, Any]:
+        typed: dict[str, Any] = super().clean() or {}
+        if typed.get("may_use_emergency_access") and not typed.get("may_look_up"):
+            self.add_error("may_look_up", _("Tick this as well: emergency access begins with looking the patient up"))
+        return typed
 
 
 class QuestionForm(forms.Form):

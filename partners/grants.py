@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
@@ -14,9 +15,12 @@ from records.models import Grant
 
 
 def give(
-    request: AccessRequest, guest: Guest, *, by: User, until: dt.datetime, may_look_up: bool = False
+    request: AccessRequest, guest: Guest, *, by: User, until: dt.datetime, rights: Mapping[str, bool] | None = None
 ) -> list[Grant]:
-    """One grant for each caseload, from now on. They show nothing before the expected person signs in."""
+    """One grant for each caseload, from now on; `rights` are fields of Grant, none unless told.
+
+    They show nothing before the expected person signs in.
+    """
     given = [
         Grant.objects.create(
             guest=guest.user,
@@ -24,7 +28,7 @@ def give(
             caseload=caseload,
             sections=request.sections,
             classes=request.classes,
-            may_look_up=may_look_up,
+            **(rights or {}),
             purpose=request.why,
             starts_at=Now(),
             ends_at=until,

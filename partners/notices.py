@@ -148,7 +148,8 @@ def _deliver(notice: Notice) -> bool:
         if _code(refusal) < 500:
             return False
         Notice.objects.filter(pk=notice.pk).update(refused_at=Now())
-        incidents.report("notice_refused", detail=f"request {notice.request_id}")
+        about = f"request {notice.request_id}" if notice.request_id else "to our staff"
+        incidents.report("notice_refused", detail=about)
     except (smtplib.SMTPException, OSError) as problem:
         log.warning("no notice", notice=notice.pk, problem=type(problem).__name__)
         return False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ from clinicportal.sessions import SID
 from partners import assurance, failures, idtoken, signin
 from partners.leaving import leave_for
 from partners.provider import EntraAdapter, asking_for
+from records import emergencies, emergency_views
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,8 @@ class Act:
 
     do: Callable[[Request, Intention], HttpResponse]
     page: Callable[[Intention], str]
+    weaker: str = ""
+    """The act to go on with where the context of this one can't be met, for what cannot wait until it can."""
     typed: bool = False
     """Whether the page shows what was typed again, with the reason, when nothing was done (`kept`)."""
 
@@ -214,11 +218,14 @@ def code_of(trouble: Exception) -> str:
 
 
 def _refuse(request: Request, attempt: dict[str, Any], code: str) -> HttpResponse:
-    """Nothing is done, what was typed is back on the page. An act with a weaker way (emergency access without c2) would
-    begin it here, for the codes that say that the context cannot be met."""
+    """Nothing is done, what was typed is back on the page; an act with a weaker way goes on with that one where the
+    portal itself knows that the context cannot be met. No answer of a browser leads there."""
     log.warning("step-up failed", code=code, act=attempt["act"])
     entry = audit.Entry(audit.Type.STEP_UP_REFUSED, by=request.user, reason=code, detail={"act": attempt["act"]})
     audit.record_refusal(entry)
+    weaker = _acts[attempt["act"]].weaker
+    if weaker and code == "context-not-bound":
+        return _ask(request, weaker, attempt["intention"])
     return _show(request, attempt, sentence(code))
 
 
@@ -236,7 +243,7 @@ def _show(request: Request, attempt: dict[str, Any], why: str) -> HttpResponse:
 
 def confirm(request: Request, unproved: Unproved) -> HttpResponse:
     """For the middleware: a view of an app that knows nothing of sign-in met a missing proof (settings.CONFIRM)."""
-    return _ask(request, unproved.act, {"page": unproved.page})
+    return _ask(request, unproved.act, {"page": unproved.page, "about": unproved.about})
 
 
 def _confirmed(request: Request, intention: Intention) -> HttpResponse:
@@ -245,7 +252,15 @@ def _confirmed(request: Request, intention: Intention) -> HttpResponse:
     return redirect(intention["page"])
 
 
+def _begin_emergency(request: Request, intention: Intention) -> HttpResponse:
+    """With a fresh sign-in alone only while the stronger one cannot be had."""
+    weaker = not assurance.admits(settings.STEP_UP[emergencies.ACT])
+    return emergency_views.begin(request, uuid.UUID(intention["about"]), weaker=weaker)
+
+
 register("export", Act(_confirmed, lambda intention: intention["page"]))
+register(emergencies.ACT, Act(_begin_emergency, lambda intention: intention["page"], weaker=emergencies.WEAKER_ACT))
+register(emergencies.WEAKER_ACT, Act(_begin_emergency, lambda intention: intention["page"]))
 
 
 def sentence(code: str) -> str:

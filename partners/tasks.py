@@ -9,6 +9,7 @@ from celery import shared_task
 from clinicportal.doorbell import ring
 from partners import (
     access_requests,
+    alerts,
     assurance,
     directory,
     entra,
@@ -46,6 +47,7 @@ def sweep() -> None:
     access_requests.close_overdue()
     invitations.expire_overdue()
     invitations.tell_of_silence()
+    alerts.tell()
     notices.deliver_due()
     lateness.notice()
     incidents.alert()

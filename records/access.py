@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import CharField, DateTimeField, Q, Value
+from django.db.models import CharField, DateTimeField, F, Q, UUIDField, Value
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -20,14 +20,24 @@ from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import User
 from records.compiled import Allowed, IsAnyOf, Reading
-from records.models import Facility, Grant, Membership, Patient, Section, Source
+from records.models import (
+    EmergencyAccess,
+    Facility,
+    Grant,
+    Membership,
+    Patient,
+    ReviewReading,
+    Section,
+    Source,
+    sections_field,
+)
 
 
 @dataclass(frozen=True)
 class Basis:
     """Why a record is open to somebody: the grant, and the membership that puts the patient in its caseload."""
 
-    grant_id: UUID
+    grant_id: UUID | None
     label: str  # "Referral", "Named patient", or "Looked up by ..."
     ends_at: datetime
     """Exclusive end of the grant or of the membership, whichever comes first."""
@@ -36,6 +46,8 @@ class Basis:
     purpose: str
     given_by: str
     sections: frozenset[str]
+    emergency_id: UUID | None = None
+    """The emergency access that opens it, to its guest or to a reviewer; then there is no grant."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +56,16 @@ class Opened:
 
     patient: Patient
     bases: tuple[Basis, ...]
-    """The one that lasts longest first."""
+    """An emergency access first, as what is done goes to its account; then the one that lasts longest."""
     sections: frozenset[str]
     """What some grant of the viewer includes for this patient; each resource is checked by itself."""
 
     def includes(self, section: str) -> bool:
         return section in self.sections
+
+    @property
+    def emergency(self) -> Basis | None:
+        return self.bases[0] if self.bases and self.bases[0].emergency_id else None
 
 
 def open_record(patient_id: UUID, section: Section | str, *, by: User) -> Opened:
@@ -73,6 +89,13 @@ def write_down(type: audit.Type, opened: Opened, section: str, *, by: User, **fa
     """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting."""
     patient, basis = opened.patient.pk, opened.bases[0] if opened.bases else None
     subject = audit.Subject(patient, basis.grant_id, basis.label) if basis else audit.Subject(patient)
+    if opened.emergency:
+        facts = {
+            "object_type": EmergencyAccess._meta.label_lower,
+            "object_id": str(opened.emergency.emergency_id),
+            "reason": opened.emergency.purpose,
+            **facts,
+        }
     return audit.record(type, by=by, section=section, basis=subject.basis, subjects=[subject], **facts)
 
 
@@ -96,14 +119,20 @@ def bases_of_all(patient_ids: Sequence[UUID], *, by: User) -> dict[UUID, tuple[B
         by_grant = found[row.patient or row.member]
         if (key := (row.grant, row.agreement_ends_at)) not in by_grant or by_grant[key].ends_at < basis.ends_at:
             by_grant[key] = basis
+    # An emergency access goes first: what is done while it lasts goes to its account.
     return {
-        patient: tuple(sorted(bases.values(), key=lambda basis: basis.ends_at, reverse=True))
+        patient: tuple(
+            sorted(bases.values(), key=lambda basis: (basis.emergency_id is not None, basis.ends_at), reverse=True)
+        )
         for patient, bases in found.items()
     }
 
 
 class Held(NamedTuple):
-    """A grant in force with its agreement, and the membership by which it holds; None for a named patient."""
+    """A grant in force with its agreement, and the membership by which it holds; None for a named patient.
+
+    Or an emergency access (its id, instead of the grant's), by which a guest reads, or a reviewer for a while.
+    """
 
     grant: UUID
     patient: UUID | None
@@ -141,16 +170,51 @@ def _bases(allowed: Allowed, patients: list[UUID]) -> list[Any]:
     by_caseload = Grant.objects.in_force_for(user, now_member).annotate_agreement()
     nothing = {"basis": Value(None, CharField()), "member_ends_at": Value(None, DateTimeField())}
     by_name = Grant.objects.in_force_for(user, IsAnyOf("patient_id", patients)).annotate_agreement().annotate(**nothing)
-    return [
+    parts = [
         by_caseload.values_list(*columns, member + "patient", member + "basis", member + "ends_at"),
         by_name.values_list(*columns, "patient", "basis", "member_ends_at"),
     ]
+    return [*parts, *_without_a_grant(user, patients)] if user.emergencies else parts
+
+
+EMERGENCY, REVIEW = "emergency", "review"
+"""In place of Membership.Basis, where it is no grant that opens the record."""
+
+
+def _without_a_grant(user: User, patients: list[UUID]) -> list[Any]:
+    """Emergency accesses, and readings for the review of one, in the columns of Held."""
+    found = []
+    for rows, path, basis in (
+        (EmergencyAccess.objects.open_to(user), "", EMERGENCY),
+        (ReviewReading.objects.under_way_for(user), "emergency__", REVIEW),
+    ):
+        found.append(
+            rows.filter(IsAnyOf(path + "patient_id", patients)).values_list(
+                F(path + "pk") if path else F("pk"),
+                F(path + "patient_id"),
+                Value(None, UUIDField()),
+                F("ends_at"),
+                Value(list(Section.values), sections_field()),
+                F(path + "reason"),
+                Value(""),
+                Value(None, CharField()),
+                Value(None, CharField()),
+                F("ends_at"),
+                Value(list(Section.values), sections_field()),
+                F(path + "patient_id"),
+                Value(basis),
+                Value(None, DateTimeField()),
+            )
+        )
+    return found
 
 
 BASES = Reading(_bases, patients=[uuid.uuid4()])
 
 
 def label_of(held: Held, by: User) -> str:
+    if held.basis in (EMERGENCY, REVIEW):
+        return _("Emergency access") if held.basis == EMERGENCY else _("Review of an emergency access")
     if held.under:  # theirs alone: nobody else has what they looked up
         return _("Looked up by %(name)s") % {"name": by.display_name}
     return str(Membership.Basis(held.basis).label) if held.basis else _("Named patient")
@@ -158,14 +222,16 @@ def label_of(held: Held, by: User) -> str:
 
 def _basis(held: Held, by: User) -> Basis:
     ends = [held.ends_at, held.agreement_ends_at, *([held.member_ends_at] if held.member_ends_at else [])]
+    emergency = held.basis in (EMERGENCY, REVIEW)
     return Basis(
-        grant_id=held.grant,
+        grant_id=None if emergency else held.grant,
+        emergency_id=held.grant if emergency else None,
         label=label_of(held, by),
         ends_at=min(ends),
         caseload=held.caseload or "",
         facility=held.facility or "",
         purpose=held.purpose,
-        given_by=held.given_by,
+        given_by=by.display_name if emergency else held.given_by,
         sections=frozenset(held.sections) & frozenset(held.agreement_sections),
     )
 
@@ -180,6 +246,17 @@ COLUMNS = (*OF_PATIENT, *OF_SOURCE, *OF_FACILITY)
 """What pages need of a patient and of where the record comes from."""
 
 VISIBLE = Reading(lambda allowed, patient: allowed.patients.filter(pk=patient).values_list(*COLUMNS), patient=PATIENT)
+
+
+THESE = Reading(
+    lambda allowed, patients: allowed.patients.filter(IsAnyOf("pk", patients)).values_list(*COLUMNS),
+    patients=[uuid.uuid4()],
+)
+
+
+def visible_patients(patient_ids: Sequence[UUID], *, by: User) -> list[Patient]:
+    """Those of a few patients whom `by` may see now. Pages write it down (`list_patients`)."""
+    return [patient_of(values) for values in THESE(by, patients=list(patient_ids))]
 
 
 def visible_patient(patient_id: UUID, *, by: User) -> Patient | None:

@@ -6,6 +6,12 @@ from clinicportal.privileges import FULL, KEEP, NOTHING, READ, WRITE
 class RecordsConfig(AppConfig):
     name = "records"
 
+    def ready(self) -> None:
+        from clinicportal.views import first_steps
+        from records.emergencies import steps_of
+
+        first_steps.append(steps_of)
+
     # table: (web, worker, auditor). Web only reads what is clinical, and that behind row-level security.
     privileges = {
         "records_facility": (READ, WRITE, NOTHING),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,8 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -23,11 +24,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import User
+from clinicportal.rules import permits
 from records import lookup, policies, search
 from records.display.words import clean
-from records.models import Facility, LookUp
+from records.models import EmergencyAccess, Facility, LookUp
 from records.views import SignedIn, uuid_of
 
+KEEPS_SHOWING = timedelta(days=30)
+"""An emergency access that was not justified, among the alerts."""
 RECORD, NATIONAL = "record", "national"
 EARLIEST = date(1850, 1, 1)
 _A_DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -166,11 +170,13 @@ def look_up(request: SignedIn) -> HttpResponse:
     try:
         made = lookup.find(form.asked(), by=request.user, reason=form.cleaned_data["reason"], attempt=attempt)
     except lookup.Capped as capped:
-        return full(request, capped)
+        return full(request, capped, form)
+    context["emergencies"] = permits(policies.check_can_use_emergency_access, request.user)
     if made.patient_id is None:
         return render(request, "records/look_up.jinja", {**context, "nobody": True, "attempt": uuid.uuid4()})
     until = min(timezone.now() + lookup.LASTS, made.right.ends_at) if made.right else None
     found = {
+        "emergencies": context["emergencies"],
         "search": made,
         "typed": form.cleaned_data,
         "site": form.sites[form.cleaned_data["facility"]],
@@ -180,10 +186,12 @@ def look_up(request: SignedIn) -> HttpResponse:
     return render(request, "records/looked_up.jinja", found)
 
 
-def full(request: SignedIn, capped: lookup.Capped) -> HttpResponse:
+def full(request: SignedIn, capped: lookup.Capped, form: LookUpForm) -> HttpResponse:
     """The day's searches are used up. Written down: somebody who reads names off a list comes here, too."""
     audit.record_refusal(audit.Entry(audit.Type.LOOK_UP_CAPPED, by=request.user))
-    return render(request, "records/look_up_full.jinja", {"until": capped.until}, status=429)
+    emergencies = permits(policies.check_can_use_emergency_access, request.user)
+    context = {"until": capped.until, "form": form, "emergencies": emergencies}
+    return render(request, "records/look_up_full.jinja", context, status=429)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -226,8 +234,13 @@ def alerts(request: SignedIn) -> HttpResponse:
     with transaction.atomic():
         subjects = {audit.Subject(one.patient_id) for one in (*waiting, *seen) if one.patient_id}
         audit.record(audit.Type.AUDIT_READ, by=request.user, subjects=subjects, detail={"look_ups": len(waiting)})
+    recent = Q(status__in=EmergencyAccess.UNREVIEWED) | Q(
+        status=EmergencyAccess.Status.NOT_JUSTIFIED, reviewed_at__gt=Now() - KEEPS_SHOWING
+    )
+    urgent = EmergencyAccess.objects.filter(recent).select_related("guest", "organisation", "reviewed_by")
     counts = {"open": LookUp.objects.unseen().count(), "page": lookup.PAGE}
-    return render(request, "records/alerts.jinja", {"waiting": waiting, "seen": seen, "counts": counts})
+    context = {"waiting": waiting, "seen": seen, "counts": counts, "emergencies": urgent.order_by("-started_at")[:100]}
+    return render(request, "records/alerts.jinja", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -9,7 +9,8 @@ from clinicportal.models import StaffRole, User
 from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from clinicportal.texts import gettext as _
-from records.models import Agreement, ByHand, Grant, may_view
+from records.models import Agreement, ByHand, EmergencyAccess, Grant, may_view
+from records.models.emergencies import BY_RIGHT, MOST_UNREVIEWED
 from records.models.grants import GrantQuerySet
 
 
@@ -82,3 +83,50 @@ def check_can_look_up(user: User) -> list[Grant]:
 def check_can_review_look_ups(user: User) -> None:
     if not user.has_role(StaffRole.PRIVACY):
         raise Denied(_("Only a privacy officer can read what was looked up"))
+
+
+# ---------------------------------------------------------------- emergency access
+
+
+def check_can_use_emergency_access(user: User) -> None:
+    """Whether some grant in force of `user` and its agreement have the right; which facilities is another question."""
+    if not may_view(user) or not Grant.objects.in_force_for(user, BY_RIGHT).exists():
+        raise Denied(
+            _(
+                "Your access does not include emergency access. If you need it for your work, ask your sponsor: My "
+                "access says who that is. If somebody is in danger now, call the help line"
+            )
+        )
+
+
+def check_has_reviews_left(user: User) -> None:
+    """With so many that nobody has reviewed there is no further one. The database says the same (emergency_begins)."""
+    if EmergencyAccess.objects.unreviewed().filter(guest=user).count() >= MOST_UNREVIEWED:
+        raise Denied(
+            _(
+                "Three of your emergency accesses wait for their review, so you can't begin another one. Call the help "
+                "line: they reach our reviewers"
+            )
+        )
+
+
+def check_is_reviewer(user: User) -> None:
+    if not user.has_role(StaffRole.REVIEWER):
+        raise Denied(_("Only a reviewer can review emergency access"))
+
+
+def check_can_review(user: User, emergency: EmergencyAccess) -> None:
+    check_is_reviewer(user)
+    if emergency.guest_id == user.pk:
+        raise Denied(_("This one is your own, so a colleague has to review it"))
+
+
+def check_not_judged(emergency: EmergencyAccess) -> None:
+    if emergency.status not in EmergencyAccess.UNREVIEWED:
+        raise Denied(_("The review is closed, and so is the record"))
+
+
+def check_can_print(user: User) -> None:
+    """A review is read on the screen: nothing of it leaves the portal."""
+    if user.is_staff_member:
+        raise Denied(_("You read this record for a review. It can't be printed or taken away"))

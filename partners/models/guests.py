@@ -258,10 +258,13 @@ class Reset(Stateful):
 
 
 class Notice(models.Model):
-    """A short mail to a sponsor, written with what it tells of and sent by the worker (partners/notices.py)."""
+    """A short mail to a sponsor or to our staff, written with what it tells of and sent by the worker.
+
+    See partners/notices.py, and partners/alerts.py for those to our staff.
+    """
 
     key = models.CharField(max_length=80, unique=True)  # what it is about: the same thing is told once
-    request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="notices")
+    request = models.ForeignKey(AccessRequest, null=True, on_delete=models.PROTECT, related_name="notices")
     to = models.EmailField()
     subject = models.CharField(max_length=250)
     body = models.TextField()

@@ -151,6 +151,7 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "sections_not": words.sections_not(found.sections),
         "rights_not": rights_not(found),
         "looks_up": decisions.gave_look_up(found),
+        "emergencies": decisions.gave_emergency_access(found),
         "earlier": AccessRequest.objects.filter(address=found.address, organisation=found.organisation)
         .exclude(pk=found.pk)
         .order_by("-asked_at")[:5],
@@ -200,8 +201,12 @@ def granted_end(found: AccessRequest) -> dt.datetime:
 
 
 def rights_not(found: AccessRequest) -> str:
+    if decisions.gave_emergency_access(found):
+        return _("export")
     if decisions.gave_look_up(found):
         return _("emergency access, export")
+    if found.status == Status.IN_REVIEW and decisions.may_give_emergency_access(found):
+        return _("looking up other patients and emergency access unless you tick them, export")
     if found.status == Status.IN_REVIEW and decisions.may_give_look_up(found):
         return _("looking up other patients unless you tick it, emergency access, export")
     return _("looking up other patients, emergency access, export")

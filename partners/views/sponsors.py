@@ -174,6 +174,7 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "counts": ", ".join(words.rounded(caseload.people) for caseload in caseloads),  # type: ignore[attr-defined]
         "sections": words.sections(found.sections).capitalize(),
         "looks_up": decisions.gave_look_up(found),
+        "emergencies": decisions.gave_emergency_access(found),
         "until": dates.last_day(found.until),
         "asked_until": dates.last_day(found.ends_at),
         "answer_form": AnswerForm() if found.status == AccessRequest.Status.NEEDS_INFO else None,

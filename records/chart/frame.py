@@ -56,6 +56,7 @@ class Frame:
     here: str
     today: date
     zone: tzinfo
+    by: User
     since: datetime | None = None
     """When the reader's earlier visit to this record ended; None: this is the first."""
     news: tuple[News, ...] = ()
@@ -97,6 +98,7 @@ def open_frame(patient_id: UUID, here: str, read: Reading = ONLY_ABOUT, *, by: U
         zone=timezone.get_current_timezone(),
         since=since,
         news=tuple(news),
+        by=by,
     )
 
 
@@ -119,6 +121,20 @@ def chart_of(frame: Frame) -> pages.Chart:
         limits=limits_of(opened.sections),
         feed=feed_of(frame),
         here=frame.here,
+        emergency=emergency_of(frame),
+    )
+
+
+def emergency_of(frame: Frame) -> pages.Emergency | None:
+    basis = frame.opened.emergency
+    if basis is None:
+        return None
+    return pages.Emergency(
+        str(basis.emergency_id),
+        str(frame.patient.pk),
+        basis.purpose,
+        dates.of_moment(basis.ends_at, frame.zone),
+        reviewed=frame.by.is_staff_member,
     )
 
 

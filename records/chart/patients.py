@@ -92,12 +92,16 @@ class Shown:
     more: bool
 
 
-def shown_of(found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False) -> Shown:
+def shown_of(
+    found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False, besides: Sequence[Patient] = ()
+) -> Shown:
+    """`besides` are patients whom the page shows apart from the list."""
     patients = [access.patient_of(values[:-1]) for values in found[:most]]
+    every = {patient.pk: patient for patient in (*patients, *besides)}
+    access.list_patients(every.values(), by=by, searched=searched)
     ids = [patient.pk for patient in patients]
-    access.list_patients(patients, by=by, searched=searched)
     total = found[0][-1] if found else 0
-    return Shown(patients, access.bases_of_all(ids, by=by), looks.seen(ids, by=by), total, len(found) > most)
+    return Shown(patients, access.bases_of_all(list(every), by=by), looks.seen(ids, by=by), total, len(found) > most)
 
 
 def list_page(
@@ -111,12 +115,38 @@ def list_page(
     asked = {**of_caseload, **({"after": after} if after else {})}
     with viewing(by, listing=True):
         read = listing(PAGE + 1, of_caseload=bool(caseload), continued=bool(after), show=show)
-        shown = shown_of(read(by, **asked), by=by, most=PAGE)
+        # On the first page, which is where everybody begins. A reviewer comes from the review, and goes back there.
+        on_top = by.emergencies and not after and not by.is_staff_member
+        urgent = access.visible_patients(sorted(by.emergencies), by=by) if on_top else []
+        shown = shown_of(read(by, **asked), by=by, most=PAGE, besides=urgent)
         grants = grants_of(by)
         total = count(by=by, show=show, **of_caseload) if after else shown.total
         kept = filters.kept(by=by)
     made = list_of(shown, grants, caseload=caseload, total=total, first=total - shown.total + 1)
-    return replace(made, show=show, kept=kept, following=None if show == SavedFilter.Show.RECENT else made.following)
+    return replace(
+        made,
+        show=show,
+        kept=kept,
+        urgent=urgent_of(urgent, shown),
+        following=None if show == SavedFilter.Show.RECENT else made.following,
+    )
+
+
+def urgent_of(patients: Sequence[Patient], shown: Shown) -> tuple[pages.Emergency, ...]:
+    """Whom an emergency access opens, for the top of the list while it lasts."""
+    zone, today = timezone.get_current_timezone(), timezone.localdate()
+    return tuple(
+        pages.Emergency(
+            str(basis.emergency_id),
+            str(patient.pk),
+            basis.purpose,
+            dates.of_moment(basis.ends_at, zone),
+            banner.of(from_columns(patient), today, zone, facility=patient.source.facility.name),
+        )
+        for patient in patients
+        for basis in shown.bases[patient.pk]
+        if basis.emergency_id
+    )
 
 
 def found_page(text: str, *, by: User) -> pages.PatientsPage:

@@ -51,6 +51,8 @@ READ_ALL = reading(
 
 def page(patient_id: UUID, *, by: User, printed: bool = False) -> pages.SummaryPage:
     """The summary; `printed` as it goes onto paper, with a stamp that leads back to the event that was written down."""
+    if printed:
+        policies.check_can_print(by)
     with viewing(by):
         frame = open_frame(patient_id, "print" if printed else "summary", READ, by=by)
         stamp = stamp_of(frame, by=by) if printed else None

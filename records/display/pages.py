@@ -48,6 +48,19 @@ class Access:
 
 
 @dataclass(frozen=True)
+class Emergency:
+    """An emergency access that lasts, or its review: whose record, why, until when."""
+
+    id: str
+    patient_id: str
+    reason: str
+    until: When
+    who: Who | None = None
+    reviewed: bool = False
+    """Read by a reviewer, not by the guest."""
+
+
+@dataclass(frozen=True)
 class Chart:
     """What all pages of one record share: banner, menu, and what the access leaves out.
 
@@ -63,6 +76,7 @@ class Chart:
     limits: str
     feed: Feed
     here: str
+    emergency: Emergency | None = None
 
     @property
     def seed(self) -> int:
@@ -261,6 +275,7 @@ class PatientsPage:
     more: bool = False
     show: str = ""
     kept: tuple[Kept, ...] = ()
+    urgent: tuple[Emergency, ...] = ()
 
     @property
     def scope(self) -> str:

@@ -27,7 +27,7 @@ GRANT EXECUTE ON FUNCTION records_patient_numbered(uuid, text, text) TO clinicpo
 
 
 class Migration(migrations.Migration):
-    dependencies = [("records", "0032_a_steady_look_up"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [("records", "0036_wall_of_emergencies"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(

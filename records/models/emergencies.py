@@ -38,6 +38,10 @@ NEVER = [SensitiveClass.PSYCHOTHERAPY, SensitiveClass.UNKNOWN]
 """What no emergency opens: psychotherapy notes, and what was not judged or not understood and so could be one."""
 
 
+BY_RIGHT = Q(may_use_emergency_access=True, organisation__agreements__may_use_emergency_access=True)
+"""On grants in force: that grant and agreement have the right."""
+
+
 def withheld(section: str | Section, classes: str) -> Q:
     """What stays hidden in an emergency, by the field path `classes` and the path of, or the very, section.
 
@@ -54,6 +58,11 @@ class EmergencyQuerySet(models.QuerySet):
     def under_way(self) -> Self:
         """Those that last now, by the database's clock."""
         return self.filter(started_at__lte=Now(), ends_at__gt=Now(), ended_at=None)
+
+    def open_to(self, user: User) -> Self:
+        """Those by which `user` reads now, for the organisation they act for and with the right still there."""
+        mine = self.under_way().filter(guest=user, organisation=user.acting_for)
+        return mine.filter(Exists(Grant.objects.in_force_for(user, BY_RIGHT)))
 
     def unreviewed(self) -> Self:
         return self.filter(status__in=EmergencyAccess.UNREVIEWED)
@@ -219,5 +228,4 @@ def grants_with_the_right(user: User, facility: str) -> models.QuerySet[Grant]:
     covered = Agreement.facilities.through.objects.filter(
         agreement=OuterRef(agreement + "pk"), facility=OuterRef(OuterRef(facility))
     )
-    rights = Q(**{"may_use_emergency_access": True, agreement + "may_use_emergency_access": True})
-    return Grant.objects.in_force_for(user, rights, Exists(covered))
+    return Grant.objects.in_force_for(user, BY_RIGHT, Exists(covered))

@@ -133,6 +133,9 @@ def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
     found += check(approver, "/by-hand/list/", PHONE)
     found += feeds_pages(operator, officer)
     found += check(operator, f"/feeds/moved/{steps.value(portal, MOVED, record.split('/')[2])}/", PHONE)
+    reviewer = person("reviewer@hospital.example")
+    reviewer.signs_in()
+    found += check(reviewer, "/reviews/", PHONE)
     assert found == []
 
 

@@ -70,3 +70,30 @@ def test_the_menu_forgets_it_when_the_agreement_no_longer_has_it(approver, asked
     assert "look_up" in capacities_of(guest)
     Agreement.objects.using("worker").filter(pk=agreed.pk).update(may_look_up=False)
     assert "look_up" not in capacities_of(guest)
+
+
+EMERGENCY = "They may also use emergency access"
+
+
+def test_emergency_access_is_offered_where_the_agreement_has_both(approver, asked, agreed):
+    office = client_for(approver)
+    assert EMERGENCY not in text(office.get(f"/approvals/{asked.pk}/"))
+    Agreement.objects.using("worker").update(may_use_emergency_access=True)
+    assert EMERGENCY in text(office.get(f"/approvals/{asked.pk}/"))
+    press_approve(approver, asked, may_look_up="on")
+    assert Grant.objects.get().may_use_emergency_access is False
+
+
+def test_emergency_access_needs_a_tick_of_its_own_and_looking_up(approver, asked, agreed, sponsor):
+    with pytest.raises(Denied, match="needs an agreement that has it"):
+        decisions.approve(asked, by=approver, may_look_up=True, may_use_emergency_access=True)
+    Agreement.objects.using("worker").update(may_use_emergency_access=True)
+    assert "Tick this as well" in text(press_approve(approver, asked, may_use_emergency_access="on"))
+    assert not Grant.objects.exists()
+    page = text(press_approve(approver, asked, may_look_up="on", may_use_emergency_access="on"))
+    grant = Grant.objects.get()
+    assert (grant.may_look_up, grant.may_use_emergency_access) == (True, True)
+    assert "one patient for one hour, always reviewed" in page
+    assert "One patient for one hour" in text(client_for(sponsor, capacities=["sponsor"]).get(f"/requests/{asked.pk}/"))
+    guest = make.signed_in(grant.guest, asked.organisation.organisation)
+    assert "open the record of one patient for one hour" in text(client_for(guest).get("/account/"))

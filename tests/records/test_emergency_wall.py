@@ -117,6 +117,12 @@ def another_grant_has_the_right(e) -> None:
     make.make_grant(e.guest, second, may_use_emergency_access=True)
 
 
+def another_facility_with_a_feed(e) -> None:
+    north = make.make_facility("North site")
+    make.make_source(north, "north")
+    e.agreement.facilities.set([north])
+
+
 def emergency_of(e, guest: User) -> None:
     end(e, guest=guest)
     make.make_grant(guest, e.caseload, may_use_emergency_access=True)
@@ -231,6 +237,7 @@ CASES = {
     "another grant has the right": (another_grant_has_the_right, BOTH),
     "a grant elsewhere has the right": (a_grant_with_the_right_elsewhere, NOTHING),
     "agreement lacks the facility": (another_facility, NOTHING),
+    "agreement covers another site with a feed": (another_facility_with_a_feed, NOTHING),
     "right and facility in two agreements": (the_right_and_the_facility_in_two_agreements, NOTHING),
     "agreement over": (lambda e: save(e.agreement, ends_at=make.days(-0.001)), NOTHING),
     "agreement not begun": (lambda e: save(e.agreement, starts_at=make.days(1)), NOTHING),

@@ -550,7 +550,7 @@ def where(queryset) -> str:
     return normal(condition).removeprefix("(").removesuffix(")")
 
 
-ABOUT_THE_VIEWER = {"records_grant", "records_look"}
+ABOUT_THE_VIEWER = {"records_grant", "records_look", "records_emergencyaccess", "records_reviewreading"}
 """Statements that begin with these ask about the viewer and not about a patient."""
 
 

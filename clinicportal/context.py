@@ -1,6 +1,7 @@
 """What every page knows: who reads it, where they can go, and when their session ends."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -9,9 +10,9 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from django.utils.crypto import salted_hmac
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from clinicportal.middleware import CAPACITIES
+from clinicportal.texts import gettext_lazy as _
 
 
 class Entry(NamedTuple):
@@ -80,13 +81,21 @@ def about_the_person(request: HttpRequest) -> dict[str, Any]:
 def links(entries: Iterable[Entry], path: str) -> Iterator[dict[str, Any]]:
     """Yield the entries whose page exists, marked `current` when `path` is that page or lies below it."""
     for entry in entries:
-        try:
-            resolve(entry.path)
-        except Resolver404:
-            continue
-        yield {"href": entry.path, "text": entry.text, "current": path.startswith(entry.path)}
+        if is_there(entry.path):
+            yield {"href": entry.path, "text": entry.text, "current": path.startswith(entry.path)}
 
 
+@cache
+def is_there(path: str) -> bool:
+    """Whether some page has this path; which pages there are does not change while a process runs."""
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    return True
+
+
+@cache
 def path_of(name: str, otherwise: str) -> str:
     try:
         return reverse(name)

@@ -47,9 +47,6 @@ class PatientQuerySet(models.QuerySet):
 
         It begins with memberships and grants, so that a list costs what it holds, not what the portal holds.
         """
-        grants = Grant.objects.in_force_for(user)
-        members = Membership.objects.in_force().order_by().filter(caseload__in=grants.values("caseload"))
-        named = grants.filter(patient__isnull=False)
         member = "caseload__memberships__"
         now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})
         now_member &= Q(**{member + "starts_at__lte": Now()})
@@ -59,13 +56,13 @@ class PatientQuerySet(models.QuerySet):
         classed = Grant.objects.covering(
             user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
         )
+        hiding = FeedStop.objects.hiding(source="source", received_at="received_at")
         return self.filter(
-            Q(pk__in=members.values("patient").union(named.values("patient"))),
-            Q(Among(("pk", "source"), by_caseload), classes=[])
-            | Q(Among(("pk", "source"), by_name), classes=[])
-            | Q(~Q(classes=[]), Exists(classed)),
+            Among(("pk", "source"), by_caseload.union(by_name, all=True)),
+            Q(classes=[]) | Exists(classed),
             ~Among(("pk",), OptOut.objects.barring(user).values_list("patient")),
-            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
+            # In this order, so that nothing is looked up for a patient where no feed is stopped.
+            ~(Q(source__in=FeedStop.objects.open().values("source")) & Q(Exists(hiding))),
         )
 
 

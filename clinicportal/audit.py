@@ -71,6 +71,10 @@ class Type(models.TextChoices):
     RECORD_TAKEN = "record-taken"
     RECORD_REPORTED = "record-reported"
     REPORT_CLOSED = "report-closed"
+    LOOKED_UP = "looked-up"
+    LOOK_UP_OPENED = "look-up-opened"
+    LOOK_UP_CAPPED = "look-up-capped"
+    LOOK_UP_REVIEWED = "look-up-reviewed"
 
     AUDIT_READ = "audit-read"
     IMPORTED = "imported"

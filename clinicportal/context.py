@@ -29,9 +29,10 @@ NAVIGATION = [
     Entry(frozenset({"operator"}), "/incidents/", _("To look at")),
     Entry(frozenset({"operator", "privacy"}), "/feeds/", _("Feeds")),
     Entry(frozenset({"privacy"}), "/privacy/", _("Audit")),
+    Entry(frozenset({"privacy"}), "/privacy/alerts/", _("Alerts")),
     Entry(frozenset({"privacy"}), "/reports/", _("Reports about records")),
     Entry(frozenset({"guest"}), "/patients/", _("My patients")),
-    Entry(frozenset({"guest"}), "/look-up/", _("Look up a patient")),
+    Entry(frozenset({"look_up"}), "/look-up/", _("Look up a patient")),
     Entry(frozenset({"sponsor"}), "/people/", _("Your people")),
     Entry(frozenset({"sponsor"}), "/requests/", _("Requests")),
     Entry(frozenset({"guest", "sponsor"}), "/account/", _("My access")),
@@ -79,10 +80,12 @@ def about_the_person(request: HttpRequest) -> dict[str, Any]:
 
 
 def links(entries: Iterable[Entry], path: str) -> Iterator[dict[str, Any]]:
-    """Yield the entries whose page exists, marked `current` when `path` is that page or lies below it."""
+    """Yield the entries whose page exists, marked `current` when `path` is that page or lies below it and no other."""
+    entries = list(entries)
+    here = max((entry.path for entry in entries if path.startswith(entry.path)), key=len, default="")
     for entry in entries:
         if is_there(entry.path):
-            yield {"href": entry.path, "text": entry.text, "current": path.startswith(entry.path)}
+            yield {"href": entry.path, "text": entry.text, "current": entry.path == here}
 
 
 @cache

@@ -66,8 +66,12 @@ class User(AbstractBaseUser):
     proofs: Mapping[str, datetime] = MappingProxyType({})
     """Authentication context -> when this session's person last met it afresh (partners/stepup.py). Nothing else makes
     one: a user as the database has them has proved nothing."""
+    emergencies: frozenset[uuid.UUID] = frozenset()
+    """Patients of whom the rule has to ask further, in this transaction: an emergency access, or a review, of this
+    person may open them. Nearly always empty (clinicportal/viewing.py asks once)."""
     capacities: frozenset[str] = frozenset()
-    """"guest", "sponsor": what the person came to do, as found at sign-in. For menus; policies ask the database."""
+    """"guest", "look_up", "sponsor": what the person came to do, as found at sign-in, for menus. Policies ask the
+    database."""
 
     class Meta:
         constraints = [

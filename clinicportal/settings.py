@@ -49,6 +49,9 @@ class Environment(BaseSettings):
     clinicportal_operations_mail: str = ""
     clinicportal_time_zone: str = "Europe/London"
     clinicportal_proxies: int = Field(default=0, ge=0, le=5)
+    clinicportal_national_systems: str = "https://fhir.nhs.uk/Id/nhs-number"
+    clinicportal_look_ups_per_day: int = Field(default=10, ge=0)
+    clinicportal_look_up_tries_per_day: int = Field(default=20, ge=1)
     clinicportal_directory_seconds: int = Field(default=300, ge=10)
     clinicportal_help: str = "Help: 0123 456 789, Monday to Friday, 8:00 to 18:00"
 
@@ -482,6 +485,15 @@ INVITATION_DAYS = 14
 # How often the directory is asked what changed with our guests: accepted, removed, disabled. Fewer seconds notice
 # sooner and cost one Graph call each time.
 DIRECTORY_SECONDS = env.clinicportal_directory_seconds
+
+# ---------------------------------------------------------------- looking up patients
+
+# Identifier systems of numbers that the whole country knows a patient by, comma-separated; none: only record numbers.
+NATIONAL_SYSTEMS = [system.strip() for system in env.clinicportal_national_systems.split(",") if system.strip()]
+# How many patients a guest can look up in 24 hours, and how many searches of theirs may find nobody. Small: each is a
+# patient whom no feed ties to them, and guessing must not pay.
+LOOK_UPS_PER_DAY = env.clinicportal_look_ups_per_day
+LOOK_UP_TRIES_PER_DAY = env.clinicportal_look_up_tries_per_day
 
 LOGGING = {
     "version": 1,

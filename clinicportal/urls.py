@@ -2,6 +2,7 @@ from django.urls import include, path
 
 from clinicportal import privacy, views
 from partners import account, signin_help, signin_views
+from records import lookup_views
 from records import views as record_views
 
 urlpatterns = [
@@ -18,6 +19,10 @@ urlpatterns = [
     path("privacy-notice/", views.notice, {"name": "privacy"}, name="privacy-notice"),
     path("accessibility/", views.notice, {"name": "accessibility"}, name="accessibility"),
     path("privacy/", privacy.trail, name="privacy"),
+    path("privacy/alerts/", lookup_views.alerts, name="alerts"),
+    path("privacy/alerts/<uuid:pk>/", lookup_views.review, name="alert"),
+    path("look-up/", lookup_views.look_up, name="look-up"),
+    path("look-up/<uuid:pk>/", lookup_views.opened, name="look-up-open"),
     path("reports/", record_views.report_queue, name="reports"),
     path("reports/<uuid:pk>/", record_views.close_report, name="report"),
     path("patients/", include("records.urls")),

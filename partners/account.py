@@ -26,12 +26,15 @@ from records.models import Grant, Section
 @require_safe
 def account(request: Request) -> HttpResponse:
     grants = (
-        Grant.objects.filter(guest=request.user, ended_at=None, ends_at__gt=Now())
+        Grant.objects.filter(guest=request.user, ended_at=None, ends_at__gt=Now(), under=None)
         .select_related("caseload__facility", "organisation", "request__request__sponsor__user")
         .order_by("organisation__name", "caseload__name")
     )
     context = {
         "grants": [(grant, named(grant.sections)) for grant in grants],
+        "looked_up": Grant.objects.filter(guest=request.user, ended_at=None, ends_at__gt=Now(), under__isnull=False)
+        .select_related("organisation")
+        .order_by("-ends_at"),
         "acceptance": TermsAcceptance.objects.filter(user=request.user, ended_at=None).order_by("-terms").first(),
         "several": len(request.session.get("organisations", [])) > 1,
     }

@@ -61,10 +61,12 @@ def approve(
     until: dt.datetime | None = None,
     note_to_sponsor: str = "",
     note_for_colleagues: str = "",
+    may_look_up: bool = False,
 ) -> None:
     """Record the decision, the grants that wait for the guest, the invitation, and the work in the directory.
 
-    `until` is an exclusive end, earlier than asked; None: as asked, but never past the agreement. `by` has confirmed a
+    `may_look_up` adds the right to look up patients in no caseload, which the agreement must have. `until` is an
+    exclusive end, earlier than asked; None: as asked, but never past the agreement. `by` has confirmed a
     short while ago that it is them (policies.check_proved).
     """
     policies.check_can_approve(by, request)
@@ -74,9 +76,11 @@ def approve(
     ends_at = until or ends_at
     if ends_at <= timezone.now():
         raise Denied(_("The last day asked for is over. The sponsor has to ask again."))
+    if may_look_up and not may_give_look_up(request):
+        raise Denied(_("The agreement does not include looking up patients. Approve without it."))
     request.move_to(Status.APPROVED, granted_until=ends_at)
     guest = grants.guest_for(request)
-    grants.give(request, guest, by=by, until=ends_at)
+    grants.give(request, guest, by=by, until=ends_at, may_look_up=may_look_up)
     Invitation.objects.create(request=request, guest=guest)
     job = provisioning.start(request, guest)
     _decide(request, Decision.Kind.APPROVED, by, note_to_sponsor, note_for_colleagues)
@@ -86,7 +90,12 @@ def approve(
         by=by,
         organisation_id=request.organisation_id,
         reason=note_for_colleagues,
-        detail={"until": ends_at.isoformat(), "asked_until": request.ends_at.isoformat(), "sections": request.sections},
+        detail={
+            "until": ends_at.isoformat(),
+            "asked_until": request.ends_at.isoformat(),
+            "sections": request.sections,
+            "may_look_up": may_look_up,
+        },
     )
     if ends_at < request.ends_at:
         notices.tell(notices.Kind.CHANGED, request, reason=_shorter(request, ends_at, note_to_sponsor))
@@ -151,6 +160,16 @@ def end_if_approved(request: AccessRequest) -> dt.datetime:
 def agreement_of(request: AccessRequest) -> Agreement | None:
     """The agreement in force that lasts longest."""
     return Agreement.objects.in_force().filter(organisation=request.organisation_id).order_by("-ends_at").first()
+
+
+def may_give_look_up(request: AccessRequest) -> bool:
+    """Whether an agreement in force with the organisation includes looking up patients."""
+    return Agreement.objects.in_force().filter(organisation=request.organisation_id, may_look_up=True).exists()
+
+
+def gave_look_up(request: AccessRequest) -> bool:
+    """Whether what the request led to includes that right."""
+    return request.given.filter(grant__may_look_up=True).exists()
 
 
 def _shorter(request: AccessRequest, ends_at: dt.datetime, note: str) -> str:

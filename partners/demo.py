@@ -20,6 +20,8 @@ from django.utils import timezone
 from clinicportal.models import User
 from partners.models import Domain, Guest, IdentityProvider, PartnerOrganisation, Sponsor
 from records.demo import SOURCES, write_ndjson
+from records.demo.cast import ORDINAL
+from records.demo.people import person
 from records.importing.running import import_files
 from records.models import Agreement, Caseload, Facility, Organisation, Section, SensitiveClass, Source
 
@@ -36,11 +38,13 @@ class DemoPartner:
     domain: str
     home_tenant: str
     classes: tuple[str, ...] = ()
+    may_look_up: bool = False
 
 
 NORTHFIELD = DemoPartner(
     "northfield", "Northfield Practice", PartnerOrganisation.Kind.PRACTICE, "northfield.example",
     "aaaaaaaa-0000-4000-8000-000000000001", (SensitiveClass.MENTAL_HEALTH, SensitiveClass.SEXUAL_HEALTH),
+    may_look_up=True,
 )  # fmt: skip
 RIVERSIDE = DemoPartner(
     "riverside", "Riverside Hospital", PartnerOrganisation.Kind.HOSPITAL, "riverside.example",
@@ -80,6 +84,13 @@ def seed(*, patients: int, seed: int, today: date, folder: Path | None, say: SAY
         write_ndjson(Path(scratch), patients=patients, seed=seed, today=today)
         for source in facilities.values():
             take(source, Path(scratch) / source.name, say)
+    stranger = ORDINAL["two-sites-other"]
+    if stranger < patients:
+        who = person(stranger, seed=seed, today=today)
+        say(
+            f"In nobody's caseload, to be looked up: {' '.join(who.given)} {who.family}, born {who.born.isoformat()}, "
+            f"record number {who.mrn} of {who.source.title}."
+        )
 
 
 def generated_facilities() -> dict[Facility, Source]:
@@ -115,6 +126,7 @@ def register(partner: DemoPartner, facilities: list[Facility]) -> None:
         now = timezone.now()
         agreement = Agreement.objects.create(
             organisation=organisation, sections=Section.values, classes=list(partner.classes),
+            may_look_up=partner.may_look_up,
             starts_at=now - timedelta(days=365), ends_at=end_of(timezone.localdate().year + 1),
         )  # fmt: skip
         agreement.facilities.set(facilities)

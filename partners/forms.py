@@ -258,8 +258,16 @@ class WithdrawForm(forms.Form):
 
 
 class DecisionForm(forms.Form):
-    """Approve, with what is said to the sponsor and among us."""
+    """Approve, with a further right where the agreement has it, and what is said to the sponsor and among us."""
 
+    may_look_up = forms.BooleanField(
+        label=gettext_lazy("They may also look up patients who are in none of their caseloads"),
+        help_text=gettext_lazy(
+            "One at a time, with name, birth date, a number and a reason. Each is open for 24 hours, and our privacy "
+            "officers are told."
+        ),
+        required=False,
+    )
     note_to_sponsor = forms.CharField(
         label=gettext_lazy("Note to the sponsor"),
         max_length=2000,
@@ -272,6 +280,11 @@ class DecisionForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 2}),
     )
+
+    def __init__(self, *args: Any, request: AccessRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not decisions.may_give_look_up(request):
+            del self.fields["may_look_up"]
 
 
 class QuestionForm(forms.Form):

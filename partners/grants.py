@@ -13,7 +13,9 @@ from partners.models import AccessRequest, Guest, Invitation, ProvisioningJob, R
 from records.models import Grant
 
 
-def give(request: AccessRequest, guest: Guest, *, by: User, until: dt.datetime) -> list[Grant]:
+def give(
+    request: AccessRequest, guest: Guest, *, by: User, until: dt.datetime, may_look_up: bool = False
+) -> list[Grant]:
     """One grant for each caseload, from now on. They show nothing before the expected person signs in."""
     given = [
         Grant.objects.create(
@@ -22,6 +24,7 @@ def give(request: AccessRequest, guest: Guest, *, by: User, until: dt.datetime) 
             caseload=caseload,
             sections=request.sections,
             classes=request.classes,
+            may_look_up=may_look_up,
             purpose=request.why,
             starts_at=Now(),
             ends_at=until,

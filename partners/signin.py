@@ -32,7 +32,7 @@ from clinicportal.models import StaffRole, User
 from clinicportal.sessions import SID
 from partners import addresses, assurance, failures, idtoken, invitations, redemption, signin_help
 from partners.models import Guest, Invitation, PartnerOrganisation
-from records.models import Grant, Suspension
+from records.models import Agreement, Grant, Suspension
 
 log = structlog.get_logger(__name__)
 
@@ -176,7 +176,12 @@ def allowed_organisations(user: User, identity_provider: str) -> list[PartnerOrg
 
 def capacities_of(user: User) -> list[str]:
     grants = Grant.objects.filter(guest=user, ended_at=None, ends_at__gt=Now())
-    found = {"guest": grants.exists(), "sponsor": user.sponsorships.active().exists()}
+    agreements = Agreement.objects.in_force().filter(may_look_up=True).values("organisation")
+    found = {
+        "guest": grants.exists(),
+        "look_up": grants.filter(may_look_up=True, organisation__in=agreements).exists(),
+        "sponsor": user.sponsorships.active().exists(),
+    }
     return [capacity for capacity, holds in found.items() if holds]
 
 

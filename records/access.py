@@ -28,7 +28,7 @@ class Basis:
     """Why a record is open to somebody: the grant, and the membership that puts the patient in its caseload."""
 
     grant_id: UUID
-    label: str  # "Referral", or "Named patient"
+    label: str  # "Referral", "Named patient", or "Looked up by ..."
     ends_at: datetime
     """Exclusive end of the grant or of the membership, whichever comes first."""
     caseload: str
@@ -91,7 +91,7 @@ def bases_of_all(patient_ids: Sequence[UUID], *, by: User) -> dict[UUID, tuple[B
     """`bases_of` for each of several patients, in one query."""
     found: dict[UUID, dict[tuple[UUID, datetime], Basis]] = {patient: {} for patient in patient_ids}
     for row in map(Held._make, BASES(by, patients=list(patient_ids))):
-        basis = _basis(row)
+        basis = _basis(row, by)
         # Of several memberships in one caseload the one that lasts longest is told.
         by_grant = found[row.patient or row.member]
         if (key := (row.grant, row.agreement_ends_at)) not in by_grant or by_grant[key].ends_at < basis.ends_at:
@@ -107,6 +107,8 @@ class Held(NamedTuple):
 
     grant: UUID
     patient: UUID | None
+    under: UUID | None
+    """The grant by whose right the patient was looked up."""
     ends_at: datetime
     sections: list[str]
     purpose: str
@@ -122,7 +124,16 @@ class Held(NamedTuple):
 
 def _bases(allowed: Allowed, patients: list[UUID]) -> list[Any]:
     user = allowed.user
-    columns: tuple[str, ...] = ("pk", "patient", "ends_at", "sections", "purpose", "given_by", "caseload__name")
+    columns: tuple[str, ...] = (
+        "pk",
+        "patient",
+        "under",
+        "ends_at",
+        "sections",
+        "purpose",
+        "given_by",
+        "caseload__name",
+    )
     columns += ("caseload__facility__name", "agreement_ends_at", "agreement_sections")
     member = "caseload__memberships__"
     now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})
@@ -139,11 +150,17 @@ def _bases(allowed: Allowed, patients: list[UUID]) -> list[Any]:
 BASES = Reading(_bases, patients=[uuid.uuid4()])
 
 
-def _basis(held: Held) -> Basis:
+def label_of(held: Held, by: User) -> str:
+    if held.under:  # theirs alone: nobody else has what they looked up
+        return _("Looked up by %(name)s") % {"name": by.display_name}
+    return str(Membership.Basis(held.basis).label) if held.basis else _("Named patient")
+
+
+def _basis(held: Held, by: User) -> Basis:
     ends = [held.ends_at, held.agreement_ends_at, *([held.member_ends_at] if held.member_ends_at else [])]
     return Basis(
         grant_id=held.grant,
-        label=str(Membership.Basis(held.basis).label) if held.basis else _("Named patient"),
+        label=label_of(held, by),
         ends_at=min(ends),
         caseload=held.caseload or "",
         facility=held.facility or "",

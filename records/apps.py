@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from clinicportal.privileges import FULL, NOTHING, READ, WRITE
+from clinicportal.privileges import FULL, KEEP, NOTHING, READ, WRITE
 
 
 class RecordsConfig(AppConfig):
@@ -24,11 +24,15 @@ class RecordsConfig(AppConfig):
         "records_look": (WRITE, FULL, NOTHING),
         "records_savedfilter": (FULL, READ, NOTHING),
         "records_recordreport": (WRITE, READ, NOTHING),
+        "records_lookup": (WRITE, READ, NOTHING),
         "records_membership": (READ, FULL, NOTHING),
         "records_resource": (READ, FULL, NOTHING),
         "records_alsoabout": (READ, FULL, NOTHING),
         "records_awaited": (NOTHING, FULL, NOTHING),
         "records_resourceversion": (READ, FULL, NOTHING),
+        "records_emergencyaccess": (WRITE, WRITE, NOTHING),
+        "records_reviewreading": (KEEP, READ, NOTHING),
+        "records_emergency_in_force": (READ, NOTHING, NOTHING),
         "records_feedstop": (WRITE, WRITE, NOTHING),
         "records_move": (WRITE, WRITE, NOTHING),
         "records_requestedlabel": (NOTHING, FULL, NOTHING),

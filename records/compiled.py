@@ -24,13 +24,14 @@ from records.models import Patient, Resource, may_view
 EVERY: list[Reading] = []
 """All that were made, for the test that holds each to the rule."""
 
-VIEWER, ACTING_FOR = uuid.uuid4(), uuid.uuid4()
+VIEWER, ACTING_FOR, A_PATIENT = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
 A_TIME = datetime(1, 1, 1, 1, 1, 1, 111111, tzinfo=UTC)
 
 
-def viewer_stand_in() -> User:
+def viewer_stand_in(*, emergency: bool = False) -> User:
     user = User(id=VIEWER)
     user.acting_for = ACTING_FOR
+    user.emergencies = frozenset({A_PATIENT} if emergency else ())
     return user
 
 
@@ -53,7 +54,7 @@ class Reading:
 
     def __init__(self, build: Callable[..., Any], **stand_ins: Any) -> None:
         self.build, self.stand_ins = build, stand_ins
-        self._statement: tuple[str, list[Any]] | None = None
+        self._statements: dict[bool, tuple[str, list[Any]]] = {}
         EVERY.append(self)
 
     def __call__(self, by: User, **values: Any) -> list[tuple[Any, ...]]:
@@ -61,21 +62,22 @@ class Reading:
         must_be_viewer(by)
         if not may_view(by):
             return []
-        sql, slots = self.statement()
+        sql, slots = self.statement(emergency=bool(by.emergencies))
         given = {"": by.pk, "acting_for": by.acting_for, **values}
         return run(sql, [given[slot.name] if isinstance(slot, Slot) else slot for slot in slots])
 
-    def statement(self) -> tuple[str, list[Any]]:
-        if self._statement is None:
-            user = viewer_stand_in()
+    def statement(self, *, emergency: bool = False) -> tuple[str, list[Any]]:
+        """`emergency`: as it reads for somebody who has an emergency access, or a review, under way."""
+        if emergency not in self._statements:
+            user = viewer_stand_in(emergency=emergency)
             found = self.build(Allowed(user), **self.stand_ins)
             parts = [part.query.sql_with_params() for part in (found if isinstance(found, list) else [found])]
             named = {VIEWER: Slot(""), ACTING_FOR: Slot("acting_for")}
             named |= {key_of(stand_in): Slot(name) for name, stand_in in self.stand_ins.items()}
             params = [named.get(key_of(param), param) for _, held in parts for param in held]
             sql = " UNION ALL ".join(f"({text})" for text, _ in parts) if len(parts) > 1 else parts[0][0]
-            self._statement = sql, params
-        return self._statement
+            self._statements[emergency] = sql, params
+        return self._statements[emergency]
 
 
 class IsAnyOf(Func):

@@ -23,7 +23,7 @@ from clinicportal.doorbell import ring
 from clinicportal.models import AuditEvent, AuditSubject, StaffRole, User
 from clinicportal.rules import Denied
 from records import caseloads
-from records.models import FeedStop, Source
+from records.models import FeedStop, Section, Source
 
 # ---------------------------------------------------------------- how current
 
@@ -200,10 +200,10 @@ def who_saw(
 ) -> list[Seen]:
     """Who opened a record of these patients between two times, newest first, at most SHOWN; reading it is audited.
 
-    `section` restricts it to openings of that section and of the summary. `why` goes into the trail.
+    `section` restricts it to the pages on which entries of that section stand. `why` goes into the trail.
     """
     check_can_see_who_saw(by)
-    found = read_trail(patients, since, until, {section, "demographics"} if section else set())
+    found = read_trail(patients, since, until, pages_showing(section))
     with transaction.atomic():
         detail = {"patients": len(patients), "shown": len(found)}
         audit.record(audit.Type.AUDIT_READ, by=by, reason=why, detail=detail)
@@ -213,6 +213,17 @@ def who_saw(
 LOOKED = [audit.Type.RECORD_OPENED, audit.Type.PATIENTS_LISTED]
 
 
+IN_THE_BANNER = {Section.DEMOGRAPHICS, Section.ALLERGIES}
+OF_ALL_SECTIONS = {"summary", "print", "timeline"}
+
+
+def pages_showing(section: str) -> set[str]:
+    """The pages of a record, as the trail names them, on which entries of a section stand; empty for every page."""
+    if not section or section in IN_THE_BANNER:
+        return set()
+    return {"care" if section == Section.CARE_PLANS else section, *OF_ALL_SECTIONS}
+
+
 def read_trail(patients: Sequence[UUID], since: datetime, until: datetime | None, sections: set[str]) -> list[Seen]:
     times = {"recorded__gte": since, **({"recorded__lt": until} if until else {})}
     subjects = AuditSubject.objects.using("auditor").filter(patient_id__in=list(patients), **times)
@@ -220,10 +231,11 @@ def read_trail(patients: Sequence[UUID], since: datetime, until: datetime | None
     for event_id, patient_id in subjects.values_list("event_id", "patient_id"):
         patients_by_event.setdefault(event_id, []).append(patient_id)
     events = AuditEvent.objects.using("auditor").filter(id__in=list(patients_by_event), type__in=LOOKED, **times)
+    if sections:
+        events = events.filter(section__in=sections)
     found = [
         Seen(event.user_name, event.identity, event.organisation_id, patient_id, event.section, event.recorded)
         for event in events.order_by("-recorded")[:SHOWN]
-        if not sections or event.section in sections
         for patient_id in patients_by_event[event.id]
     ]
     return found[:SHOWN]

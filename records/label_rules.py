@@ -7,7 +7,6 @@ about (`ABOUT`), in all codings, contained resources included; not at what they 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,9 +51,10 @@ def rules() -> Rules:
 
 def classes_by_code(resource: dict[str, Any]) -> set[SensitiveClass]:
     """The classes of a resource by what it is about; empty for nearly all."""
+    table = rules()
     found: set[SensitiveClass] = set()
     for system, code in codings(resource):
-        sensitive = by_code(system, code)
+        sensitive = by_start(table, code) if system in table.icd10 else table.exact.get((system, code))
         if sensitive:
             found.add(sensitive)
     for contained in resource.get("contained") or ():
@@ -62,22 +62,20 @@ def classes_by_code(resource: dict[str, Any]) -> set[SensitiveClass]:
     return found
 
 
-def by_code(system: Any, code: Any) -> SensitiveClass | None:
-    table = rules()
-    if system in table.icd10 and isinstance(code, str):
-        bare = code.replace(".", "").upper()
-        return next((table.by_start[bare[:n]] for n in table.lengths if bare[:n] in table.by_start), None)
-    return table.exact.get((system, code))
+def by_start(table: Rules, code: Any) -> SensitiveClass | None:
+    bare = code.replace(".", "").upper() if isinstance(code, str) else ""
+    return next((table.by_start[bare[:n]] for n in table.lengths if bare[:n] in table.by_start), None)
 
 
-def codings(resource: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+def codings(resource: dict[str, Any]) -> list[tuple[Any, Any]]:
+    found = []
     for name in ABOUT:
-        value = resource.get(name)
-        if value:
+        if value := resource.get(name):
             for concept in value if type(value) is list else (value,):
                 if type(concept) is dict:
                     for coding in concept.get("coding") or ():
-                        yield coding.get("system"), coding.get("code")
+                        found.append((coding.get("system"), coding.get("code")))
     if VALUED in resource:
         for coding in resource[VALUED].get("coding") or ():
-            yield coding.get("system"), coding.get("code")
+            found.append((coding.get("system"), coding.get("code")))
+    return found

@@ -14,8 +14,14 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-# One look into the index for all of them, with no join that a plan could turn into a scan of the table.
-HOLDERS = "SELECT id::text FROM records_resource WHERE holds && %s::uuid[] AND NOT holds = '{}'"
+# Rows are looked up by id one after the other, behind OFFSET 0: as plain joins PostgreSQL makes of them, now and then,
+# one reading of the whole table, which takes the longer the more records there are.
+HOLDERS = """
+SELECT h.id::text FROM unnest(%s::uuid[]) AS asked (id)
+CROSS JOIN LATERAL (
+    SELECT id FROM records_resource WHERE holds @> ARRAY[asked.id] AND NOT holds = '{}' OFFSET 0
+) h
+"""
 
 UNSETTLE = """
 UPDATE records_resource SET
@@ -24,29 +30,28 @@ UPDATE records_resource SET
 WHERE id = ANY (%s::uuid[]) AND settled
 """
 
-SETTLE = """
-WITH RECURSIVE up (id) AS (
-    SELECT unnest(%(ids)s::uuid[])
-  UNION
-    SELECT c.id FROM up JOIN records_resource c ON c.holds @> ARRAY[up.id] AND NOT c.holds = '{}'
-)
-UPDATE records_resource SET
-    settled = false,
-    classes = CASE WHEN 'unknown' = ANY (classes) THEN classes ELSE classes || 'unknown'::varchar END
-WHERE id IN (SELECT id FROM up) AND settled AND (%(themselves)s OR id <> ALL (%(ids)s::uuid[]))
-RETURNING id
+CONTENT = """
+LEFT JOIN LATERAL (
+    SELECT id, type, section, patient_id, label, code, own_classes, holds FROM records_resource
+    WHERE id = h.id OFFSET 0
+) r ON true
 """
 
-SETTLE = """
+SETTLE = f"""
 WITH RECURSIVE target AS MATERIALIZED (
-    SELECT id, patient_id, type, holds FROM records_resource WHERE NOT settled AND {which}
-), inside (container, id) AS (
-    SELECT t.id, h.id FROM target t CROSS JOIN LATERAL unnest(t.holds) AS h (id)
+    SELECT id, patient_id, type, holds FROM records_resource WHERE NOT settled AND {{which}}
+), inside (container, asked, id, type, section, patient_id, label, code, own_classes, holds) AS (
+    SELECT t.id, h.id, r.* FROM target t CROSS JOIN LATERAL unnest(t.holds) AS h (id) {CONTENT}
   UNION
-    SELECT i.container, h.id FROM inside i
-    JOIN records_resource r ON r.id = i.id CROSS JOIN LATERAL unnest(r.holds) AS h (id)
+    SELECT i.container, h.id, r.* FROM inside i CROSS JOIN LATERAL unnest(i.holds) AS h (id) {CONTENT}
+), labelled AS MATERIALIZED (
+    SELECT id, classes FROM records_patient
+    WHERE id = ANY (ARRAY(SELECT DISTINCT patient_id FROM inside)) AND NOT classes = '{{}}'
+), waiting AS MATERIALIZED (
+    SELECT DISTINCT resource_id AS id FROM records_awaited
+    WHERE resource_id = ANY (ARRAY(SELECT DISTINCT id FROM inside)) AND reference LIKE 'Patient%%'
 ), found AS (
-    SELECT i.container, bool_and(r.id IS NOT NULL) AS complete,
+    SELECT r.container, bool_and(r.id IS NOT NULL) AS complete,
            array_agg(DISTINCT held.class) FILTER (WHERE held.class IS NOT NULL) AS classes,
            -- a prescription that only points at its medicine is listed under the medicine's name
            max(r.label) FILTER (WHERE r.type = 'Medication') AS label,
@@ -55,13 +60,12 @@ WITH RECURSIVE target AS MATERIALIZED (
            CASE WHEN count(DISTINCT coalesce(r.section, '')) = 1 THEN max(r.section) END AS section,
            CASE WHEN count(DISTINCT r.patient_id) = 1 AND count(r.patient_id) = count(*)
                 THEN min(r.patient_id::text)::uuid END AS patient_id
-    FROM inside i
-    LEFT JOIN records_resource r ON r.id = i.id
-    LEFT JOIN records_patient p ON p.id = r.patient_id
-    LEFT JOIN LATERAL unnest(r.own_classes || p.classes || CASE WHEN EXISTS (
-        SELECT 1 FROM records_awaited a WHERE a.resource_id = r.id AND a.reference LIKE 'Patient%%'
-    ) AND r.type <> 'Patient' THEN ARRAY['unknown']::varchar[] END) AS held (class) ON true
-    GROUP BY i.container
+    FROM inside r
+    LEFT JOIN labelled p ON p.id = r.patient_id
+    LEFT JOIN waiting w ON w.id = r.id
+    LEFT JOIN LATERAL unnest(r.own_classes || p.classes || CASE WHEN w.id IS NOT NULL AND r.type <> 'Patient'
+        THEN ARRAY['unknown']::varchar[] END) AS held (class) ON true
+    GROUP BY r.container
 )
 UPDATE records_resource c SET
     settled = true,
@@ -96,16 +100,9 @@ def unsettle(
     return list(hidden)
 
 
-ASKED_AT_ONCE = 500
-"""Ids in one look: asked for thousands, PostgreSQL expects so much that it reads the whole table instead."""
-
-
 def holders(cursor: Any, ids: list[str]) -> set[str]:
-    found: set[str] = set()
-    for start in range(0, len(ids), ASKED_AT_ONCE):
-        cursor.execute(HOLDERS, [ids[start : start + ASKED_AT_ONCE]])
-        found.update(id for (id,) in cursor.fetchall())
-    return found
+    cursor.execute(HOLDERS, [ids])
+    return {id for (id,) in cursor.fetchall()}
 
 
 def unsettle_patients(patient_ids: Iterable[UUID | str], *, using: str = DEFAULT_DB_ALIAS) -> list[str]:

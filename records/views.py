@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 from uuid import UUID
 
-from csp.decorators import csp_exempt
+from csp.decorators import csp_exempt, csp_update
 from django import forms
 from django.contrib import messages
 from django.db import transaction
@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from clinicportal import audit
@@ -89,17 +90,21 @@ def taken(request: SignedIn, pk: UUID) -> HttpResponse:
 
 
 # A file of a source runs nothing, wherever it is opened: not as a page of ours, not in a frame, not as another type.
-FILE_POLICY = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# Only a page of the record may frame it; the browser's own viewer shows a PDF under this policy.
+FILE_POLICY = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
 
 @csp_exempt()  # type: ignore[arg-type]
+@xframe_options_sameorigin
 @require_safe
-def file(request: SignedIn, pk: UUID, document: UUID, place: int) -> HttpResponse:
-    held = documents.file(pk, document, place, by=request.user)
+def file(request: SignedIn, pk: UUID, document: UUID, place: int, here: str = "documents") -> HttpResponse:
+    """A picture or a PDF of a document, to be seen in its page; with `take` to be kept, which is another event."""
+    take = "take" in request.GET
+    held = documents.file(pk, document, place, by=request.user, here=here, take=take)
     answer = HttpResponse(held.content, content_type=held.type)
     answer.headers["Content-Security-Policy"] = FILE_POLICY
     answer.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    disposition = "inline" if held.is_picture else "attachment"
+    disposition = "attachment" if take else "inline"
     answer.headers["Content-Disposition"] = f'{disposition}; filename="document.{held.ending}"'
     return answer
 
@@ -226,9 +231,11 @@ def care(request: SignedIn, pk: UUID) -> HttpResponse:
     return render(request, "records/chart/care.jinja", {"page": care_pages.page(pk, by=request.user)})
 
 
+@csp_update({"frame-src": ["'self'"]})  # type: ignore[arg-type]
 @require_safe
-def document(request: SignedIn, pk: UUID, document: UUID) -> HttpResponse:
-    page = documents.page(pk, document, by=request.user)
+def document(request: SignedIn, pk: UUID, document: UUID, here: str = "documents") -> HttpResponse:
+    """A document, or a report among the results."""
+    page = documents.page(pk, document, by=request.user, here=here)
     return render(request, "records/chart/document.jinja", {"page": page})
 
 

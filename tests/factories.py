@@ -19,6 +19,7 @@ from clinicportal.sessions import SessionStore
 from records.models import (
     Agreement,
     Caseload,
+    EmergencyAccess,
     Facility,
     Grant,
     Membership,
@@ -103,6 +104,23 @@ def make_grant(guest: User, caseload: Caseload | None = None, **fields: Any) -> 
     }
     organisation = fields.pop("organisation", None) or (caseload and caseload.organisation)
     return Grant.objects.using(WORKER).create(guest=guest, organisation=organisation, caseload=caseload, **fields)
+
+
+def make_emergency(guest: User, patient: Patient | uuid.UUID, **fields: Any) -> EmergencyAccess:
+    """An emergency access of `guest` that began five minutes ago, for the organisation they act for."""
+    begun = timezone.now() - timedelta(minutes=5)
+    fields = {
+        "organisation_id": guest.acting_for,
+        "reason": "Unconscious after a fall, medicines not known",
+        "status": EmergencyAccess.Status.OPENED,
+        "proof": EmergencyAccess.Proof.STRONGER,
+        "started_at": begun,
+        "ends_at": begun + timedelta(hours=1),
+        "facilities": list(Facility.objects.values_list("pk", flat=True)),
+        **fields,
+    }
+    patient_id = patient if isinstance(patient, uuid.UUID) else patient.pk
+    return EmergencyAccess.objects.using(WORKER).create(guest=guest, patient_id=patient_id, **fields)
 
 
 def make_resource(patient: Patient, section: str | None = Section.PROBLEMS, type: str = "Condition", **fields: Any):

@@ -11,8 +11,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from clinicportal.states import Stateful
 from partners.models.requests import AccessRequest
-from partners.models.states import Stateful
 from records.models import Grant
 
 

@@ -11,8 +11,8 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
 from clinicportal.models import StaffRole, User
+from clinicportal.states import Stateful
 from partners.models.register import PartnerOrganisation, Sponsor
-from partners.models.states import Stateful
 from records.models import Caseload, classes_field, sections_field
 
 

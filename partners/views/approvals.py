@@ -133,7 +133,7 @@ def typed_before(request: Request, found: AccessRequest) -> dict[str, Any]:
     if back is None or back[0]["pk"] != found.pk or found.status != Status.IN_REVIEW:
         return {}
     intention, why = back
-    form = DecisionForm(intention["notes"])
+    form = DecisionForm(intention["notes"], request=found)
     form.add_error(None, why)
     return {"form": form}
 
@@ -149,14 +149,15 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "left": working_hours.left(found.changed_at) if found.status == Status.IN_REVIEW else None,
         "target": working_hours.TARGET,
         "sections_not": words.sections_not(found.sections),
-        "rights_not": rights_not(),
+        "rights_not": rights_not(found),
+        "looks_up": decisions.gave_look_up(found),
         "earlier": AccessRequest.objects.filter(address=found.address, organisation=found.organisation)
         .exclude(pk=found.pk)
         .order_by("-asked_at")[:5],
         "notes": found.decisions.exclude(note_for_colleagues="").select_related("by"),
         "checks": checks.checks(found, by=request.user) if undecided else [],
         "tie": why_not_yours(request, found) if undecided else "",
-        "form": DecisionForm() if found.status == Status.IN_REVIEW else None,
+        "form": DecisionForm(request=found) if found.status == Status.IN_REVIEW else None,
         "shorter": checks.shorter_end(found) if undecided else None,
         "may_end": found.status in (Status.APPROVED, Status.FULFILLED),
         "reset": open_reset(found),
@@ -198,7 +199,9 @@ def granted_end(found: AccessRequest) -> dt.datetime:
         return found.ends_at
 
 
-def rights_not() -> str:
+def rights_not(found: AccessRequest) -> str:
+    if decisions.gave_look_up(found):
+        return _("emergency access, export")
     return _("looking up other patients, emergency access, export")
 
 
@@ -215,7 +218,7 @@ def why_not_yours(request: Request, found: AccessRequest) -> str:
 def approve(request: Request, pk: int) -> HttpResponse:
     """Approve as asked, or until the usual last day. The approver may have to confirm first that it is them."""
     found = find(request, pk)
-    form = DecisionForm(request.POST)
+    form = DecisionForm(request.POST, request=found)
     if not form.is_valid():
         return render(request, "partners/decision.jinja", page_of(request, found, form=form))
     policies.check_can_decide(request.user, found)

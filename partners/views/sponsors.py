@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from clinicportal.requests import Request
 from clinicportal.rules import Denied, IllegalTransition, permits
 from clinicportal.sessions import BACKGROUND
-from partners import access_requests, dates, failures, invitations, policies, progress, redemption, words
+from partners import access_requests, dates, decisions, failures, invitations, policies, progress, redemption, words
 from partners.forms import AddressForm, AnswerForm, ColleagueForm, WithdrawForm, again
 from partners.models import AccessRequest, Invitation, PartnerOrganisation, Reset
 from partners.views.common import find, refuse, sponsors_only, too_late
@@ -173,6 +173,7 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "caseloads": words.listed(caseload.name for caseload in caseloads),
         "counts": ", ".join(words.rounded(caseload.people) for caseload in caseloads),  # type: ignore[attr-defined]
         "sections": words.sections(found.sections).capitalize(),
+        "looks_up": decisions.gave_look_up(found),
         "until": dates.last_day(found.until),
         "asked_until": dates.last_day(found.ends_at),
         "answer_form": AnswerForm() if found.status == AccessRequest.Status.NEEDS_INFO else None,

@@ -35,7 +35,7 @@ from records.chart.rows import (
     rows_of,
 )
 from records.compiled import Allowed, Reading
-from records.display import banner, documents, fhir, flowsheet, pages, results, trend
+from records.display import banner, documents, fhir, files, flowsheet, pages, results, trend
 from records.models import Section
 
 SECTION = {"results": Section.RESULTS, "vitals": Section.VITALS}
@@ -117,6 +117,7 @@ def page(patient_id: UUID, asked: Asked, *, by: User, here: str = "results") -> 
         chart=chart_of(frame),
         sheets=shown,
         others=listed_others,
+        reports=reports_of(rows, asked, frame),
         groups=groups_of(sheets, asked),
         periods=tuple(pages.Choice(value, str(text), chosen=value == asked.period) for value, text in PERIODS.items()),
         only_flagged=asked.only_flagged,
@@ -155,6 +156,17 @@ def filtered(
         sheets = [kept for kept in (sheet.only_flagged() for sheet in sheets) if kept.rows]
         others = [result for result in others if result.flag.outside]
     return tuple(sheets), tuple(others[:PAGE])
+
+
+def reports_of(rows: Iterable[Row], asked: Asked, frame: Frame) -> tuple[documents.Document, ...]:
+    """Reports whose own words would be lost among single results: with a conclusion, a file, or without results."""
+    if asked.only_flagged or asked.group not in ("", OTHERS):
+        return ()
+    held = of_type(rows, "DiagnosticReport")
+    found = [(row, documents.of(row.fhir, frame.zone, with_bodies=False, row=str(row.id))) for row in held]
+    return documents.sort(
+        report for row, report in found if report.conclusion or not report.results or files.attachments(row.fhir)
+    )
 
 
 def trend_of(rows: Sequence[Row], asked: Asked, frame: Frame) -> trend.Trend | None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from clinicportal.models import User
 from clinicportal.viewing import viewing
 from records.chart import rows as row_lists
-from records.chart.frame import chart_of, open_frame
+from records.chart.frame import PAGE_OF_SECTION, chart_of, open_frame
 from records.chart.rows import PATIENT, Part, Row, newest, newest_first, older, reading
 from records.compiled import Allowed, Reading
 from records.display import pages, timeline
@@ -79,7 +79,12 @@ def page(patient_id: UUID, *, by: User, before: UUID | None = None) -> pages.Tim
         held = in_order(frame.rows, most + 1)
         more, held = len(held) > most, held[:most]
         tested = tests_between(frame.patient.pk, held, by=by, is_first=before is None, is_last=not more)
-    found = [timeline.of(row.fhir, frame.today, frame.zone, row=str(row.id)) for row in held]
+    found = [
+        timeline.of(
+            row.fhir, frame.today, frame.zone, row=str(row.id), section=PAGE_OF_SECTION.get(Section(row.section), "")
+        )
+        for row in held
+    ]
     found += results_by_day(tested, frame.zone)
     return pages.TimelinePage(
         chart_of(frame),

@@ -112,12 +112,14 @@ class Choice:
 class ResultsPage:
     """`shown` of the values that were read; `earlier` leads to older ones, None when these are all.
 
+    `reports` are those that say something which no single result does: a conclusion, a file, or nothing yet.
     `trend_after` is the place in `sheets` below which the trend stands, -1 for above all.
     """
 
     chart: Chart
     sheets: tuple[Flowsheet, ...]
     others: tuple[Result, ...]
+    reports: tuple[Document, ...]
     groups: tuple[Choice, ...]
     periods: tuple[Choice, ...]
     only_flagged: bool

@@ -45,10 +45,16 @@ class Day:
     entries: tuple[Entry, ...]
 
 
-def of(resource: fhir.Json, today: date, zone: tzinfo = UTC, *, row: str = "") -> Entry | None:
-    """The line of one resource, None for a type that has no place in time. `row` is our id of it, for links."""
+def of(resource: fhir.Json, today: date, zone: tzinfo = UTC, *, row: str = "", section: str = "") -> Entry | None:
+    """The line of one resource, None for a type that has no place in time.
+
+    For links: `row` is our id of it, `section` the part of the record it is kept in, where its type does not say.
+    """
     make = _MAKERS.get(str(resource.get("resourceType")))
-    return replace(make(resource, today, zone), row=row) if make else None
+    if make is None:
+        return None
+    made = make(resource, today, zone)
+    return replace(made, row=row, section=section or made.section)
 
 
 def days(entries: Iterable[Entry]) -> tuple[Day, ...]:

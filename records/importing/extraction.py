@@ -7,9 +7,10 @@ A resource may have any of these in another shape than FHIR R4 gives it; then it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -134,6 +135,7 @@ class Extraction:
         self.source_id, self.mrn_system = source.pk, source.mrn_system
         self.of_source = frozenset(source.classes)
         self.id_of = texts_of_ids(source.pk)
+        self.moment_of = lru_cache(maxsize=8192)(moment_of)
         self.version = str(rules().version)
         self.rules = b"%s|%s|%s" % (RULES, self.version.encode(), ",".join(sorted(self.of_source)).encode())
         self.unlabelled = hashlib.sha256(self.rules + b"||")
@@ -151,25 +153,28 @@ class Extraction:
         shapes.check(resource)
         shape = SHAPES.get(kind, OTHER)
         section = section_of(resource)
-        # The url of an inline label may hide behind an escape.
-        inline = b"sec-label" in raw or (b"\\" in raw and b"\\u" in raw)
+        escapes = b"\\" in raw and b"\\u" in raw  # any word may hide behind one
         labelled_by = labels.set_by(
-            text=labels.own_classes(resource, inline=inline), bundle=arrived.classes, source=self.of_source,
-            code=classes_by_code(resource), version=self.version,
+            text=labels.own_classes(resource, inline=escapes or b"sec-label" in raw), bundle=arrived.classes,
+            source=self.of_source, code=classes_by_code(resource), version=self.version,
         )  # fmt: skip
         about, awaits = about_of(resource, arrived, shape)
-        others: frozenset[str] = frozenset()
+        others = NO_ONE
         if names_others(arrived, about):
+            logical = by_identifiers(resource) if escapes or b'"Patient"' in raw else []
             # What is in no section is shown to no one, whoever else it is about; a Provenance gets its section later.
             if section or kind == "Provenance":
-                others = others_in(resource, arrived, about)
-            awaits |= waiting_for(by_identifiers(resource), arrived)
+                others = others_in(logical, arrived, about)
+            if logical:
+                awaits |= waiting_for(logical, arrived)
         if b"?" in raw and b"?identifier=" in raw:
             awaits |= waiting_for(in_text(raw), arrived)
         system, code, label = code_of(resource, shape.code)
         meta = resource.get("meta") or NOTHING
         version_id, last_updated = text(meta.get("versionId"))[:64], start_of(meta.get("lastUpdated"))
-        holds = as_array([self.id_of(target) for target in contents_of(resource, arrived.addresses)])
+        holds = "{}"
+        if kind in CONTENTS:
+            holds = as_array([self.id_of(target) for target in contents_of(resource, arrived.addresses)])
         digest = self.digest_of(raw, arrived.classes)
         id = self.id_of(f"{kind}/{arrived.fhir_id}")
         columns = "\t".join((
@@ -179,12 +184,12 @@ class Extraction:
             section or NULL,
             escaped(f"{system}|{code}"[:120]) if code else "",
             escaped(label[:300]),
-            moment(first_time(resource, shape.time)),
+            first_time(resource, shape.time, self.moment_of),
             escaped(status_of(resource, shape.status)[:40]),
             self.encounter_of(resource, arrived) or NULL,
             holds,
             escaped(version_id),
-            moment(last_updated),
+            last_updated.isoformat() if last_updated else NULL,
             self.version,
             f"\\\\x{digest.hex()}\t",
         ))  # fmt: skip
@@ -219,6 +224,7 @@ class Extraction:
 
 NULL = "\\N"
 """As COPY reads it."""
+NO_ONE: frozenset[str] = frozenset()
 NOTHING: dict[str, Any] = {}
 
 
@@ -237,8 +243,10 @@ def escaped_bytes(raw: bytes) -> bytes:
     return raw
 
 
-def moment(time: datetime | None) -> str:
-    return time.isoformat() if time else NULL
+def moment_of(value: Any) -> str:
+    """A FHIR date or time as COPY reads it; empty for what is none."""
+    time = start_of(value)
+    return time.isoformat() if time else ""
 
 
 def as_array(items: Collection[object]) -> str:
@@ -272,12 +280,12 @@ def target_of(reference: Any, addresses: Addresses) -> str | None:
 def about_of(resource: dict[str, Any], arrived: Arrived, shape: Shape) -> tuple[str | None, frozenset[str]]:
     """`Patient/id` of the patient whose resource this is, or the conditional reference that must be known first."""
     if arrived.type == "Patient":
-        return f"Patient/{arrived.fhir_id}", frozenset()
+        return f"Patient/{arrived.fhir_id}", NO_ONE
     for reference in subjects_of(resource, shape):
         target, awaited = patient_in(reference, arrived.addresses)
         if target or awaited:
-            return target, frozenset({awaited}) if awaited else frozenset()
-    return None, frozenset()
+            return target, frozenset({awaited}) if awaited else NO_ONE
+    return None, NO_ONE
 
 
 def subjects_of(resource: dict[str, Any], shape: Shape) -> Iterator[dict[str, Any]]:
@@ -325,9 +333,9 @@ def names_others(arrived: Arrived, about: str | None) -> bool:
     return mentions > 1 or (mentions == 1 and not (about and about.encode() in arrived.raw))
 
 
-def others_in(resource: dict[str, Any], arrived: Arrived, about: str | None) -> frozenset[str]:
-    """`Patient/id` of the patients anywhere in the text, apart from `about`."""
-    asked = [*in_text(arrived.raw), *by_identifiers(resource)]
+def others_in(logical: list[str], arrived: Arrived, about: str | None) -> frozenset[str]:
+    """`Patient/id` of the patients anywhere in the text, or named by what `by_identifiers` found, but for `about`."""
+    asked = [*in_text(arrived.raw), *logical]
     targets = {target for one in asked if (target := arrived.addresses.find(one)) and target.startswith("Patient/")}
     return frozenset(targets - {about})
 
@@ -338,11 +346,9 @@ def waiting_for(asked: Iterable[str], arrived: Arrived) -> frozenset[str]:
     return frozenset(by_token(*key)[:500] for key in keys)
 
 
-def by_identifiers(resource: dict[str, Any]) -> Iterator[str]:
+def by_identifiers(resource: dict[str, Any]) -> list[str]:
     """What `by_identifier` says of every reference that says it is of a patient."""
-    for reference in logical_references(resource):
-        if asked := by_identifier(reference):
-            yield asked
+    return [asked for reference in logical_references(resource) if (asked := by_identifier(reference))]
 
 
 def logical_references(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -367,9 +373,13 @@ def code_of(resource: dict[str, Any], paths: tuple[str, ...]) -> tuple[str, str,
         for concept in one_or_many(resource.get(path)):
             if isinstance(concept, str):
                 return "", "", concept
-            codings = concept.get("coding") or ([concept] if "code" in concept else [])
-            first: dict[str, Any] = next((coding for coding in codings if coding.get("code")), {})
-            words = concept.get("text") or next((c["display"] for c in codings if c.get("display")), "")
+            codings = concept.get("coding") or ([concept] if "code" in concept else ())
+            first, words = NOTHING, concept.get("text")
+            for coding in codings:
+                if not first and coding.get("code"):
+                    first = coding
+                if not words:
+                    words = coding.get("display")
             if first or words:
                 code = text(first.get("code"))
                 return text(first.get("system")), code, text(words) or code
@@ -389,26 +399,32 @@ def medication_of(resource: dict[str, Any]) -> tuple[str, str, str]:
 
 def status_of(resource: dict[str, Any], paths: tuple[str, ...]) -> str:
     """The status as a code. A record entered in error or refuted is that, whatever its clinical status says."""
-    verification = code_in(resource.get("verificationStatus"))
-    if verification in ("entered-in-error", "refuted"):
-        return verification
-    return next((code for path in paths if (code := code_in(resource.get(path)))), "")
+    if "verificationStatus" in resource:
+        verification = code_in(resource["verificationStatus"])
+        if verification in ("entered-in-error", "refuted"):
+            return verification
+    for path in paths:
+        if code := code_in(resource.get(path)):
+            return code
+    return ""
 
 
 def code_in(value: Any) -> str:
-    if isinstance(value, dict):
-        return next((text(coding.get("code")) for coding in value.get("coding") or ()), "")
-    return text(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and (codings := value.get("coding")):
+        return text(codings[0].get("code"))
+    return ""
 
 
-def first_time(resource: dict[str, Any], paths: tuple[str, ...]) -> datetime | None:
+def first_time(resource: dict[str, Any], paths: tuple[str, ...], moment_of: Callable[[Any], str]) -> str:
     for path in paths:
-        value = resource.get(path)
-        if isinstance(value, dict):
-            value = value.get("start") or value.get("end")
-        if value and (time := start_of(value)):
-            return time
-    return None
+        if value := resource.get(path):
+            if type(value) is dict:
+                value = value.get("start") or value.get("end")
+            if type(value) is str and (time := moment_of(value)):
+                return time
+    return NULL
 
 
 # ---------------------------------------------------------------- what it holds

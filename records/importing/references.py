@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -26,6 +27,7 @@ DIRECTORY_TYPES = frozenset({"Organization", "Practitioner", "PractitionerRole",
 """Few in every feed and named by nearly everything: their identifiers are kept in memory while an import runs."""
 
 
+@lru_cache(maxsize=8192)  # neighbouring lines name the same patient and encounter
 def literal(reference: str) -> str | None:
     """`Type/id` of a literal reference, without a version; None for every other style."""
     match = LITERAL.fullmatch(reference)

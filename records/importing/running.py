@@ -225,13 +225,6 @@ class Reading:
 
     def put(self, outcome: Outcome, batch: Batch) -> bool:
         """Whether `batch` had room for what was read."""
-        if isinstance(outcome, Deleted):
-            batch.deleted.append(outcome.target)
-            return True
-        if isinstance(outcome, Mended):
-            if self.last_refused != (outcome.file, outcome.number):
-                batch.mended.append(outcome.rejection)
-            return True
         if isinstance(outcome, Arrived):
             try:
                 fitted = batch.add(self.extraction.take(outcome))
@@ -239,6 +232,13 @@ class Reading:
                 return fitted
             except Unreadable as unreadable:
                 outcome = Refused(outcome.file, outcome.number, unreadable.reason, unreadable.detail, outcome.raw)
+        if isinstance(outcome, Deleted):
+            batch.deleted.append(outcome.target)
+            return True
+        if isinstance(outcome, Mended):
+            if self.last_refused != (outcome.file, outcome.number):
+                batch.mended.append(outcome.rejection)
+            return True
         batch.refuse(outcome)
         self.last_refused = (outcome.file, outcome.number)
         return True

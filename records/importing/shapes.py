@@ -46,8 +46,8 @@ def check(resource: dict[str, Any]) -> None:
             outer, one = shape
             if type(value) is not outer and not (outer is float and type(value) is int):
                 raise wrong(kind, name)
-            if outer is list and one is dict:
-                for item in resource[name]:
+            if one is dict and outer is list:
+                for item in value:
                     if type(item) is not dict:
                         raise wrong(kind, name)
     if (narrative := resource.get("text")) and type(narrative.get("div")) is not str:

@@ -246,9 +246,9 @@ class Ready:
         if self.labelled_by:
             own = as_array(named(self.labelled_by))
             how = "{" + ",".join(f'"{one}"' for one in sorted(self.labelled_by)) + "}"
-        truths = (TRUTH[self.settled], TRUTH[self.known], TRUTH[refresh])
-        facts = "\t".join(("", self.patient_id or NULL, own, how, self.classes, *truths))
-        return self.taken.line + facts.encode() + b"\n"
+        truths = f"{TRUTH[self.settled]}\t{TRUTH[self.known]}\t{TRUTH[refresh]}"
+        facts = f"\t{self.patient_id or NULL}\t{own}\t{how}\t{self.classes}\t{truths}\n"
+        return self.taken.line + facts.encode()
 
 
 TRUTH = ("f", "t")

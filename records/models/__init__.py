@@ -5,11 +5,15 @@ agreement in force, allows all of it: facility, section, every sensitive class, 
 caseload now (or named), no opt-out. It stands twice on purpose: in `Patient.objects.visible_to` (patients.py)
 and `Resource.objects.visible_to` (resources.py), which both ask `Grant.objects.covering` (grants.py), and in the
 row-level security of migrations/0002_wall.py and its successors. Grants never add up within one resource.
+
+Beside grants there is one more way in, for an hour and always reviewed: emergency access (emergencies.py).
 """
 
 from records.models.caseloads import Caseload, CaseloadSize, Membership, events_of_care, members_of
+from records.models.emergencies import EmergencyAccess, ReviewReading
 from records.models.feeds import Facility, FeedStop, Import, Rejection, Source
 from records.models.grants import Among, Contains, Grant, OptOut, has_accepted_terms, last_day, may_view
+from records.models.lookups import LookUp
 from records.models.organisations import Agreement, Organisation, Suspension
 from records.models.patients import Look, Patient, PatientLink, PatientToken, SavedFilter
 from records.models.resources import AlsoAbout, Awaited, Move, RecordReport, RequestedLabel, Resource, ResourceVersion
@@ -24,12 +28,14 @@ __all__ = [
     "Caseload",
     "CaseloadSize",
     "Contains",
+    "EmergencyAccess",
     "Facility",
     "FeedStop",
     "Grant",
     "Import",
     "InForceQuerySet",
     "Look",
+    "LookUp",
     "Membership",
     "Move",
     "OptOut",
@@ -42,6 +48,7 @@ __all__ = [
     "RequestedLabel",
     "Resource",
     "ResourceVersion",
+    "ReviewReading",
     "SavedFilter",
     "Section",
     "SensitiveClass",

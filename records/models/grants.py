@@ -52,8 +52,8 @@ class Contains(Func):
     template = "%(expressions)s"
     output_field = models.BooleanField()
 
-    def __init__(self, array, item) -> None:
-        super().__init__(array, item, arg_joiner=" @> ARRAY[", template="(%(expressions)s]::varchar[])")
+    def __init__(self, array, item, *, of: str = "varchar") -> None:
+        super().__init__(array, item, arg_joiner=" @> ARRAY[", template=f"(%(expressions)s]::{of}[])")
 
 
 class Among(Func):
@@ -77,21 +77,28 @@ class GrantQuerySet(InForceQuerySet):
 
         Joined with an agreement in force (one row for each pair); none when the organisation, the person or the grant
         is suspended. `allowing` are further conditions on the pair: in one filter with the agreement's dates, as a
-        second one would join another agreement, and what two agreements allow would add up.
+        second one would join another agreement, and what two agreements allow would add up. What was looked up holds
+        only while the right to look up does, in the agreement and in the grant it came from.
         """
+        right = (
+            Grant.objects.in_force()
+            .filter(pk=OuterRef("under"), ended_at=None, may_look_up=True)
+            .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
+        )
         return (
             self.in_force()
             .filter(
                 *allowing,
+                Q(under=None) | Q(Exists(right), organisation__agreements__may_look_up=True),
                 guest=user,
                 organisation=user.acting_for,
                 ended_at=None,
                 organisation__agreements__starts_at__lte=Now(),
                 organisation__agreements__ends_at__gt=Now(),
             )
-            .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
-            .exclude(Exists(Suspension.objects.open().filter(organisation=OuterRef("organisation"))))
-            .exclude(Exists(Suspension.objects.open().filter(user=OuterRef("guest"))))
+            .exclude(pk__in=Suspension.objects.suspended("grant"))
+            .exclude(organisation__in=Suspension.objects.suspended("organisation"))
+            .exclude(guest__in=Suspension.objects.suspended("user"))
         )
 
     def annotate_agreement(self) -> Self:
@@ -145,6 +152,11 @@ class Grant(models.Model):
     patient = models.ForeignKey("Patient", null=True, on_delete=models.PROTECT, related_name="grants")
     sections = sections_field()
     classes = classes_field()
+    # Whether its holder may look up patients who are in no caseload of theirs; the agreement must allow it, too.
+    may_look_up = models.BooleanField(default=False)
+    # Of a patient who was looked up (records/lookup.py): the grant by whose right, which has to hold as well.
+    under = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="looked_up")
+    may_use_emergency_access = models.BooleanField(default=False)  # likewise
     purpose = models.TextField(blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -166,6 +178,9 @@ class Grant(models.Model):
             models.CheckConstraint(
                 condition=Q(sections__contains=[Section.DEMOGRAPHICS]), name="grant_names_the_patient"
             ),
+            models.CheckConstraint(
+                condition=Q(under=None) | Q(patient__isnull=False, may_look_up=False), name="looked_up_is_one_patient"
+            ),
         ]
         indexes = [models.Index(fields=["guest", "organisation"], name="grant_by_guest")]
 
@@ -186,7 +201,11 @@ def last_day(ends_at: datetime) -> date:
 def may_view(user: User) -> bool:
     """Whether `user` may see any clinical row in this session: the conditions that no grant can replace."""
     return bool(
-        user.is_authenticated and user.is_active and user.mfa_proved and user.acting_for and has_accepted_terms(user)
+        user.is_authenticated
+        and user.is_active
+        and user.mfa_proved
+        and (user.acting_for or user.emergencies)
+        and has_accepted_terms(user)
     )
 
 

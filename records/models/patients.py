@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
-from records.models.caseloads import Caseload, Membership
+from records.models.caseloads import Caseload
+from records.models.emergencies import EmergencyAccess, ReviewReading, opened_without_a_grant, withheld
 from records.models.feeds import FeedStop, Source
 from records.models.grants import Among, Grant, OptOut, may_view
 from records.models.organisations import Organisation
@@ -21,10 +22,10 @@ from records.models.scope import Section, classes_field
 
 class PatientQuerySet(models.QuerySet):
     def visible_to(self, user: User) -> Self:
-        """Patients whom one grant of `user` makes visible right now.
+        """Patients whom one grant of `user`, or an emergency access, makes visible right now.
 
-        Staff see nobody: administering the portal is not caring for a patient. Anonymous, inactive and
-        half signed-in users get an empty queryset, never an error.
+        Staff see nobody: administering the portal is not caring for a patient. (A reviewer sees, for a while, what an
+        emergency access opened.) Anonymous, inactive and half signed-in users get an empty queryset, never an error.
         """
         if not may_view(user):
             return self.none()
@@ -36,9 +37,9 @@ class PatientQuerySet(models.QuerySet):
         grants = Grant.objects.covering(
             user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
         )
+        opened = Q(Exists(grants), ~Exists(OptOut.objects.against(user, patient="pk")))
         return self.filter(
-            Exists(grants),
-            ~Exists(OptOut.objects.against(user, patient="pk")),
+            opened | in_emergency(user) if user.emergencies else opened,
             ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
         )
 
@@ -56,14 +57,29 @@ class PatientQuerySet(models.QuerySet):
         classed = Grant.objects.covering(
             user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
         )
-        hiding = FeedStop.objects.hiding(source="source", received_at="received_at")
-        return self.filter(
-            Among(("pk", "source"), by_caseload.union(by_name, all=True)),
+        opened = Q(
+            Among(("pk", "source"), by_caseload.union(by_name)),
             Q(classes=[]) | Exists(classed),
             ~Among(("pk",), OptOut.objects.barring(user).values_list("patient")),
-            # In this order, so that nothing is looked up for a patient where no feed is stopped.
+        )
+        if user.emergencies:
+            mine = EmergencyAccess.objects.under_way().filter(guest=user).values("patient_id")
+            read = ReviewReading.objects.under_way_for(user).values("emergency__patient_id")
+            known = by_caseload.values(member + "patient").union(by_name.values("patient"), mine, read)
+            opened = Q(opened | in_emergency(user), pk__in=known)
+        hiding = FeedStop.objects.hiding(source="source", received_at="received_at")
+        return self.filter(
+            opened,
+            # In this order, so that nothing is looked up for each patient while no feed is stopped.
             ~(Q(source__in=FeedStop.objects.open().values("source")) & Q(Exists(hiding))),
         )
+
+
+def in_emergency(user: User) -> Q:
+    """Patients whom an emergency access of `user`, or a review by them, opens."""
+    return opened_without_a_grant(user, patient="pk", facility="source__facility") & ~withheld(
+        Section.DEMOGRAPHICS, "classes"
+    )
 
 
 class Patient(models.Model):

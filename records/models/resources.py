@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import members_of
+from records.models.emergencies import opened_without_a_grant, withheld
 from records.models.feeds import Facility, FeedStop, Source
 from records.models.grants import Grant, OptOut, may_view
 from records.models.organisations import Organisation
@@ -25,7 +26,10 @@ from records.models.scope import Section, SensitiveClass, classes_field
 
 class ResourceQuerySet(models.QuerySet):
     def visible_to(self, user: User) -> Self:
-        """Resources of which one grant of `user` allows all, right now. The rule is told in the package's docstring."""
+        """Resources of which one grant of `user`, or an emergency access, allows all, right now.
+
+        The rule is told in the package's docstring.
+        """
         if not may_view(user):
             return self.none()
         must_be_viewer(user)
@@ -43,13 +47,35 @@ class ResourceQuerySet(models.QuerySet):
         others_opted_out = AlsoAbout.objects.filter(
             Exists(OptOut.objects.against(user, patient="patient")), resource=OuterRef("pk")
         )
-        return self.filter(
+        opened = Q(
             Exists(grants.exclude(Exists(uncovered))),
             ~Exists(OptOut.objects.against(user, patient="patient")),
             ~Exists(others_opted_out),
+        )
+        return self.filter(
+            opened | in_emergency(user) if user.emergencies else opened,
             ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
             tombstoned_at=None,
         )
+
+
+def in_emergency(user: User) -> Q:
+    """Resources of a patient whom an emergency access of `user`, or a review by them, opens.
+
+    Every further patient whom the resource names needs a grant that allows all of it, as without the emergency.
+    """
+    allowing = Grant.objects.covering(
+        user,
+        patient="patient",
+        facility="resource__facility",
+        section="resource__section",
+        classes="resource__classes",
+    )
+    strangers = AlsoAbout.objects.filter(
+        ~Exists(allowing) | Exists(OptOut.objects.against(user, patient="patient")), resource=OuterRef("pk")
+    ).exclude(patient=OuterRef("patient"))
+    opened = opened_without_a_grant(user, patient="patient", facility="facility") & ~withheld("section", "classes")
+    return opened & ~Q(Exists(strangers))
 
 
 class Resource(models.Model):

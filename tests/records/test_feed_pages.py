@@ -16,8 +16,9 @@ from django.utils import timezone
 from clinicportal import audit, uploads
 from clinicportal.viewing import viewing
 from records import access, feed_views, feeds
+from records.chart.frame import PAGE_OF_SECTION
 from records.importing import drops
-from records.models import FeedStop, Import, Move, Rejection, Source
+from records.models import FeedStop, Import, Move, Rejection, Section, Source
 from tests import factories as make
 from tests.factories import WORKER, client_for, days
 from tests.records.feeds import line, ndjson, observation, patient
@@ -186,18 +187,24 @@ def test_a_record_that_moved_is_looked_at_and_closed(feed, page, guest, organisa
     feed.send(patient("p1"), patient("p2"), observation("o1", "Patient/p1", meta={"versionId": "1"}))
     make.make_grant(guest, make.make_caseload(organisation, facility, feed.patient("p1")))
     with viewing(guest):
-        access.open_record(feed.patient("p1").pk, "results", by=guest)
-        access.open_record(feed.patient("p1").pk, "problems", by=guest)
+        for opened in ("results", "problems", "summary", "timeline", "print"):
+            access.open_record(feed.patient("p1").pk, opened, by=guest)
     feed.send(observation("o1", "Patient/p2", meta={"versionId": "2"}))
     assert "Records moved to another patient: 1" in text(page.get("/feeds/"))
     move = Move.objects.get()
     assert f"/feeds/moved/{move.pk}/" in text(page.get("/feeds/moved/"))
     found = text(page.get(f"/feeds/moved/{move.pk}/"))
-    assert found.count("Practice Nurse") == 1  # of the section it stood in
+    assert found.count("Practice Nurse") == 4  # on whichever page it stood; problems show no result
     assert page.post(f"/feeds/moved/{move.pk}/", {"note": ""}).status_code == 200
     assert page.post(f"/feeds/moved/{move.pk}/", {"note": "told the practice"}).status_code == 302
     assert "Nothing to look at" in text(page.get("/feeds/moved/"))
     assert audit.trail()[0].type == "move-closed"
+
+
+@pytest.mark.parametrize("section", Section)
+def test_the_pages_on_which_a_section_stands_are_those_of_the_menu(section):
+    pages = feeds.pages_showing(section)
+    assert not pages or {PAGE_OF_SECTION[section], "summary", "timeline", "print"} == pages
 
 
 def test_a_running_import_says_how_far_it_is(feed, page):

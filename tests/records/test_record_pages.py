@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import re
 import uuid
 from datetime import timedelta
 
@@ -276,13 +278,69 @@ def test_a_picture_stands_in_the_page_and_its_address_runs_nothing(seat, patient
     assert answer["Cache-Control"] == "no-store"
 
 
-def test_a_pdf_is_downloaded_and_that_is_written_down(seat, patient):
+def test_a_pdf_is_shown_in_a_sandbox_and_taking_it_is_written_down(seat, patient):
     held = document(patient, ("application/pdf", b"%PDF-1.7 ..."))
-    assert "Download the PDF" in text_of(seat.get(f"/patients/{patient.pk}/documents/{held.pk}/"))
-    answer = seat.get(f"/patients/{patient.pk}/documents/{held.pk}/file/0/")
-    assert answer["Content-Disposition"].startswith("attachment")
-    [taken] = events("record-taken")
-    assert taken.object_id == str(held.pk)
+    address = f"/patients/{patient.pk}/documents/{held.pk}/"
+    page = seat.get(address)
+    assert f'src="{address}file/0/"' in page.content.decode()
+    assert "frame-src 'self'" in page["Content-Security-Policy"]
+    shown = seat.get(f"{address}file/0/")
+    assert shown["Content-Disposition"].startswith("inline")
+    assert shown["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert shown["X-Frame-Options"] == "SAMEORIGIN"
+    assert events("record-taken") == []
+    taken = seat.get(f"{address}file/0/?take=1")
+    assert taken["Content-Disposition"].startswith("attachment")
+    [event] = events("record-taken")
+    assert event.object_id == str(held.pk)
+
+
+def test_html_of_a_source_stands_in_a_frame_in_which_nothing_runs(seat, patient):
+    held = document(
+        patient, ("text/html", b"<h1>Letter</h1><p onclick='x()'>Dear <b>colleague</b><script>x()</script>")
+    )
+    page = seat.get(f"/patients/{patient.pk}/documents/{held.pk}/").content.decode()
+    [(rights, framed)] = re.findall(r'<iframe[^>]* sandbox="([^"]*)"[^>]* srcdoc="([^"]*)"', page)
+    assert rights == "allow-same-origin", "no script, no form, no window of its own"
+    assert "<h4>Letter</h4><p>Dear <b>colleague</b></p>" in html.unescape(framed)
+    assert "Dear" not in page.replace(framed, ""), "the text stands beside the frame as well"
+
+
+def test_a_report_among_the_results_keeps_its_conclusion_and_its_file(seat, patient):
+    report = {
+        "status": "final",
+        "code": coded("X-ray of wrist"),
+        "conclusion": "No fracture.",
+        "result": [{"reference": "Observation/x"}],
+        "presentedForm": [{"contentType": "application/pdf", "data": base64.b64encode(b"%PDF-1.7").decode()}],
+    }
+    held = make.make_resource(patient, Section.RESULTS, "DiagnosticReport", body=report)
+    quiet = make.make_resource(
+        patient, Section.RESULTS, "DiagnosticReport", body={**report, "conclusion": "", "presentedForm": []}
+    )
+    listed = seat.get(f"/patients/{patient.pk}/results/").content.decode()
+    address = f"/patients/{patient.pk}/results/{held.pk}/"
+    assert "No fracture." in listed
+    assert f'href="{address}"' in listed
+    assert str(quiet.pk) not in listed, "its results say all of it"
+    assert f'href="{address}"' in seat.get(f"/patients/{patient.pk}/timeline/").content.decode()
+    page = seat.get(address)
+    assert "Conclusion No fracture." in text_of(page)
+    assert f'src="{address}file/0/"' in page.content.decode()
+    assert seat.get(f"{address}file/0/").content == b"%PDF-1.7"
+    assert seat.get(f"/patients/{patient.pk}/documents/{held.pk}/").status_code == 404
+    assert {event.section for event in events("record-opened")} == {"results", "timeline"}
+
+
+def test_a_report_of_another_section_or_patient_is_404(seat, patient, stranger):
+    for held in (
+        make.make_resource(stranger, Section.RESULTS, "DiagnosticReport"),
+        make.make_resource(patient, Section.RESULTS, "DiagnosticReport", classes=["hiv"]),
+        make.make_resource(patient, Section.DOCUMENTS, "DiagnosticReport"),
+        make.make_resource(patient, Section.RESULTS, "Observation"),
+    ):
+        assert seat.get(f"/patients/{patient.pk}/results/{held.pk}/").status_code == 404
+        assert seat.get(f"/patients/{patient.pk}/results/{held.pk}/file/0/").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,19 @@ function startRecord() {
   say();
 }
 
+/** A framed document is as high as what it holds, so that nothing scrolls inside the page and print has all of it. */
+function startFrames() {
+  for (const frame of document.querySelectorAll("iframe[data-grows]")) {
+    const fit = () => {
+      const held = frame.contentDocument?.body;
+      if (held) frame.style.height = `${held.scrollHeight + 8}px`;
+    };
+    frame.addEventListener("load", fit);
+    window.addEventListener("resize", fit);
+    fit();
+  }
+}
+
 /** htmx notes the path of each page in session storage, whatever its history settings say: take it out again. */
 function forgetPath() {
   try {
@@ -270,3 +283,4 @@ startStages();
 startUndo();
 startSession();
 startRecord();
+startFrames();

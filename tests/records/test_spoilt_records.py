@@ -1,0 +1,118 @@
+"""Real resources with one element spoilt, through the importer and onto each page: never an error, never live markup.
+
+Each element of each type that pages draw (HL7's and Synthea's examples) is spoilt once, by a value drawn at random, the
+same in each run. `CLINICPORTAL_FUZZ=50` draws fifty times, `CLINICPORTAL_FUZZ_SEED=7` begins elsewhere.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from urllib.parse import urljoin
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from records.models import Agreement, Look, Patient, Resource
+from tests import factories as make
+from tests.factories import WORKER
+from tests.records import mutations
+from tests.records.feeds import Feed, Json, patient, ref
+from tests.records.test_chart import PATHS, everything, seat
+
+__all__ = ["everything", "seat"]
+
+FIRST = int(os.environ.get("CLINICPORTAL_FUZZ_SEED", "1"))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("CLINICPORTAL_FUZZ", "1")))
+LIVE = re.compile(
+    r"""<script>alert|[\u202a-\u202e\u2066-\u2069\x00]|<[^>]*\s(?:href|src|action|formaction)="\s*(?:javascript|data):""",
+    re.I,
+)
+"""What would run, or reorder what is printed around it."""
+
+
+def of_p1(resource: Json) -> Json:
+    """`resource` as one of the patient p1, whichever way its type says so."""
+    return {key: ref("Patient/p1") if key in ("subject", "patient") else held for key, held in resource.items()}
+
+
+def spoilt_ones(types: list[str], seed: int) -> list[Json]:
+    """Spoilt resources of one patient, each with an id of its own."""
+    made: list[Json] = []
+    for type, real in mutations.real_resources(*types).items():
+        held = [of_p1(each) for each in real]
+        for one in (*mutations.spoilt_once(held, seed), *mutations.hostile(held[:3])):
+            made.append({**one, "resourceType": type, "id": f"m{len(made)}", "meta": {"versionId": str(seed)}})
+    return made
+
+
+def open_page(seat: Client, address: str) -> str:
+    answer = seat.get(address)
+    assert answer.status_code == 200, address
+    body = answer.content.decode()
+    assert not LIVE.search(body), address
+    return body
+
+
+def open_all(seat: Client, key: object) -> set[str]:
+    """Every page of one record, what each leads to included."""
+    base = f"/patients/{key}/"
+    waiting = {base + path for path in (*PATHS, "medicines/?past=1", "print/", "report/")}
+    opened: set[str] = set()
+    while waiting:
+        address = waiting.pop()
+        opened.add(address)
+        links = re.findall(r'href="([^"#]+)', open_page(seat, address))
+        found = {urljoin(address, html.unescape(link)) for link in links}
+        followed = {
+            link for link in found if re.search(r"\?(before|trend)=[^&]*$|/(documents|results)/[0-9a-f-]{36}/$", link)
+        }
+        waiting |= {link for link in followed if link.startswith(base)} - opened
+    return opened
+
+
+@pytest.fixture
+def may_take(agreement, guest) -> None:
+    Agreement.objects.using(WORKER).filter(pk=agreement.pk).update(may_export=True)
+    guest.proofs = {"c2": timezone.now()}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_spoilt_resource_breaks_the_import_or_a_page(shared, feed: Feed, may_take, seat, caseload, seed):
+    """First as they come; then each is replaced by another one, and what tells of changes is opened again."""
+    types = [type for type in mutations.DRAWN if type != "Patient"]
+    feed.send(patient())
+    key = feed.patient().pk
+    make.make_membership(caseload, feed.patient())
+    sent = spoilt_ones(types, seed)
+    run = feed.send(*sent).run
+    assert run.created + run.rejected == len(sent)
+    assert run.created > len(sent) / 2
+    opened = open_all(seat, key)
+    assert len(opened) > len(PATHS) + 50
+    assert seat.post(f"/patients/{key}/take/").status_code == 200
+    Resource.objects.using(WORKER).update(received_at=make.days(-3))
+    Look.objects.using(WORKER).update(at=make.days(-2))
+    for version in (seed + 10_000, seed + 20_000):  # the second has an earlier version for all of them
+        feed.send(*spoilt_ones(["Observation", "MedicationRequest", "AllergyIntolerance", "Condition"], version))
+    for path in ("", "results/", "vitals/"):
+        assert path or "Since you last looked" in open_page(seat, f"/patients/{key}/{path}")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_spoilt_patient_breaks_the_list_or_a_page(shared, feed: Feed, may_take, seat, caseload, seed):
+    run = feed.send(*spoilt_ones(["Patient"], seed)).run
+    assert run.created > run.rejected
+    spoilt = list(Patient.objects.using(WORKER).filter(source=feed.source, memberships=None))
+    for held in spoilt:
+        make.make_membership(caseload, held)
+    address = "/patients/"
+    while address:
+        following = re.search(r'href="([^"]*\?after=[^"]*)" rel="next"', open_page(seat, address))
+        address = following[1] if following else ""
+    for held in spoilt:
+        open_page(seat, f"/patients/{held.pk}/")
+    assert seat.post(f"/patients/{spoilt[0].pk}/take/").status_code == 200

@@ -96,9 +96,10 @@ class GrantQuerySet(InForceQuerySet):
                 organisation__agreements__starts_at__lte=Now(),
                 organisation__agreements__ends_at__gt=Now(),
             )
-            .exclude(pk__in=Suspension.objects.suspended("grant"))
-            .exclude(organisation__in=Suspension.objects.suspended("organisation"))
-            .exclude(guest__in=Suspension.objects.suspended("user"))
+            .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
+            # Of these two there is one each, so that they are asked once and not for each grant.
+            .exclude(Exists(Suspension.objects.open().filter(organisation=user.acting_for)))
+            .exclude(Exists(Suspension.objects.open().filter(user=user)))
         )
 
     def annotate_agreement(self) -> Self:
@@ -114,7 +115,7 @@ class GrantQuerySet(InForceQuerySet):
             *patients,
             Contains(F("sections"), demographics),
             Contains(F("organisation__agreements__sections"), demographics),
-            Q(organisation__agreements__facilities__sources__isnull=False),
+            Q(organisation__agreements__facilities__isnull=False),
         )
 
     def covering(self, user: User, *, patient: str, facility: str, section: str, classes: str) -> Self:

@@ -60,10 +60,6 @@ class SuspensionQuerySet(models.QuerySet):
     def open(self) -> Self:
         return self.filter(lifted_at=None)
 
-    def suspended(self, kind: str) -> Self:
-        """Ids of each "organisation", "user" or "grant" that is paused now: found once, not asked for each row."""
-        return self.open().filter(**{f"{kind}__isnull": False}).values(kind)
-
 
 class Suspension(models.Model):
     """One reason why an organisation, a person or a grant is paused. Reasons stack: all must be lifted."""

@@ -51,14 +51,14 @@ class PatientQuerySet(models.QuerySet):
         member = "caseload__memberships__"
         now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})
         now_member &= Q(**{member + "starts_at__lte": Now()})
-        source = "organisation__agreements__facilities__sources"
-        by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", source)
-        by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", source)
+        facility = "organisation__agreements__facilities"
+        by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", facility)
+        by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", facility)
         classed = Grant.objects.covering(
             user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
         )
         opened = Q(
-            Among(("pk", "source"), by_caseload.union(by_name)),
+            Among(("pk", "source__facility"), by_caseload.union(by_name)),
             Q(classes=[]) | Exists(classed),
             ~Among(("pk",), OptOut.objects.barring(user).values_list("patient")),
         )

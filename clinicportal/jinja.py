@@ -10,6 +10,7 @@ from django.utils import translation
 
 from clinicportal.addresses import path_to
 from clinicportal.dates import clinical_date, clinical_time, iso, plain_date
+from clinicportal.drawing import cell_class, drawn_when
 from clinicportal.forms import problems, widget_context
 from clinicportal.texts import gettext, text
 
@@ -32,6 +33,7 @@ def environment(**options: Any) -> jinja2.Environment:
         newstyle=True,
     )
     env.globals.update(_=text, static=static, url=path_to, problems=problems, widget_context=widget_context)
+    env.globals.update(drawn_when=drawn_when, cell_class=cell_class)
     env.filters.update(clinical_date=clinical_date, clinical_time=clinical_time, plain_date=plain_date, iso=iso)
     return env
 

@@ -93,7 +93,7 @@ class Shown:
 
 
 def shown_of(found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False) -> Shown:
-    patients = [access.patient_of(values[:-1]) for values in found[:most]]
+    patients = access.patients_of(values[:-1] for values in found[:most])
     ids = [patient.pk for patient in patients]
     access.list_patients(patients, by=by, searched=searched)
     total = found[0][-1] if found else 0

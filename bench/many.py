@@ -65,7 +65,7 @@ WHERE p.source_id = %(source)s ON CONFLICT DO NOTHING
 
 def copies(**changed: str) -> str:
     """The head of an INSERT of resources: each column as the template `t` has it, but for those `changed`, in SQL."""
-    columns = [field.column for field in Resource._meta.concrete_fields]
+    columns = [str(field.column) for field in Resource._meta.concrete_fields]
     values = ", ".join(changed.get(column, f"t.{column}") for column in columns)
     return f"INSERT INTO records_resource ({', '.join(columns)}) SELECT {values}"
 

@@ -267,6 +267,7 @@ class DecisionForm(forms.Form):
             "officers are told."
         ),
         required=False,
+        widget=forms.CheckboxInput(attrs={"small": True}),
     )
     note_to_sponsor = forms.CharField(
         label=gettext_lazy("Note to the sponsor"),

@@ -334,15 +334,8 @@ def refresh(source: Source, patients: Iterable[str] | None = None, *, using: str
     What a basis no longer supports ends now; what is kept by hand stays. `patients` names those to look at; None: all.
     """
     partners = partners_in(source, using=using)
-    everybody = Patient.objects.using(using).filter(source=source)
-    if patients is not None:
-        everybody = everybody.filter(pk__in=list(patients))
     changes, shares = Changes(), Counter[UUID]()
-    last: UUID | None = None
-    while page := list(
-        (everybody.filter(pk__gt=last) if last else everybody).order_by("pk").values_list("pk", flat=True)[:AT_ONCE]
-    ):
-        last = page[-1]
+    for page in pages_of(source, patients, using=using):
         gone = deleted_among(page, using=using)
         visits = list(by_latest_visit(source, page, using=using)) if source.registers_by_latest_visit else []
         found = (*ties_of(source, page, partners, using=using), *visits)
@@ -352,6 +345,20 @@ def refresh(source: Source, patients: Iterable[str] | None = None, *, using: str
     names = dict(Organisation.objects.using(using).values_list("pk", "name"))
     changes.assigned.update({names[pk]: number for pk, number in shares.items()})
     return changes
+
+
+def pages_of(source: Source, patients: Iterable[str] | None, *, using: str) -> Iterator[list[UUID]]:
+    """Those of `patients` who are the source's, AT_ONCE at a time; None: all of them."""
+    everybody = Patient.objects.using(using).filter(source=source).order_by("pk").values_list("pk", flat=True)
+    if patients is not None:
+        named = sorted(patients)
+        for start in range(0, len(named), AT_ONCE):
+            yield list(everybody.filter(pk__in=named[start : start + AT_ONCE]))
+        return
+    page = list(everybody[:AT_ONCE])
+    while page:
+        yield page
+        page = list(everybody.filter(pk__gt=page[-1])[:AT_ONCE])
 
 
 def deleted_among(patients: list[UUID], *, using: str) -> set[UUID | None]:

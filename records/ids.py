@@ -13,6 +13,10 @@ def resource_id(source_id: UUID, target: str) -> UUID:
     return uuid5(source_id, target)
 
 
+VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""Of a UUID: two bits of its 17th digit are given."""
+
+
 def texts_of_ids(source_id: UUID) -> Callable[[str], str]:
     """`resource_id` for one source, as text: for the importer, to which making UUID objects is a tenth of its work."""
     namespace = hashlib.sha1(source_id.bytes, usedforsecurity=False)
@@ -22,7 +26,6 @@ def texts_of_ids(source_id: UUID) -> Callable[[str], str]:
         digest = namespace.copy()
         digest.update(target.encode())
         text = digest.hexdigest()
-        variant = "89ab"[int(text[16], 16) % 4]
-        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{VARIANTS[text[16]]}{text[17:20]}-{text[20:32]}"
 
     return text_of_id

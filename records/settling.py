@@ -37,16 +37,16 @@ LEFT JOIN LATERAL (
 ) r ON true
 """
 
-SETTLE = f"""
+SETTLE = """
 WITH RECURSIVE target AS MATERIALIZED (
-    SELECT id, patient_id, type, holds FROM records_resource WHERE NOT settled AND {{which}}
+    SELECT id, patient_id, type, holds FROM records_resource WHERE NOT settled AND {which}
 ), inside (container, asked, id, type, section, patient_id, label, code, own_classes, holds) AS (
-    SELECT t.id, h.id, r.* FROM target t CROSS JOIN LATERAL unnest(t.holds) AS h (id) {CONTENT}
+    SELECT t.id, h.id, r.* FROM target t CROSS JOIN LATERAL unnest(t.holds) AS h (id) {content}
   UNION
-    SELECT i.container, h.id, r.* FROM inside i CROSS JOIN LATERAL unnest(i.holds) AS h (id) {CONTENT}
+    SELECT i.container, h.id, r.* FROM inside i CROSS JOIN LATERAL unnest(i.holds) AS h (id) {content}
 ), labelled AS MATERIALIZED (
     SELECT id, classes FROM records_patient
-    WHERE id = ANY (ARRAY(SELECT DISTINCT patient_id FROM inside)) AND NOT classes = '{{}}'
+    WHERE id = ANY (ARRAY(SELECT DISTINCT patient_id FROM inside)) AND NOT classes = '{}'
 ), waiting AS MATERIALIZED (
     SELECT DISTINCT resource_id AS id FROM records_awaited
     WHERE resource_id = ANY (ARRAY(SELECT DISTINCT id FROM inside)) AND reference LIKE 'Patient%%'
@@ -82,7 +82,7 @@ FROM target t
 LEFT JOIN found f ON f.container = t.id
 LEFT JOIN records_patient p ON p.id = coalesce(t.patient_id, f.patient_id)
 WHERE c.id = t.id AND (%(final)s OR coalesce(f.complete, true))
-"""
+""".replace("{content}", CONTENT)
 
 
 def unsettle(

@@ -33,6 +33,13 @@ def test_every_link_in_a_document_leads_somewhere(document):
     assert lost == []
 
 
+def test_every_test_that_a_document_names_exists():
+    named = {name for document in DOCUMENTS for name in re.findall(r"`(test_\w+)`", document.read_text())}
+    sources = "".join(path.read_text() for path in (BASE_DIR / "tests").rglob("test_*.py"))
+    assert {name for name in named if f"def {name}(" not in sources} == set()
+    assert len(named) > 60
+
+
 def test_operations_names_every_setting_and_no_other():
     table = (BASE_DIR / "docs" / "operations.md").read_text().split("## Settings")[1].split("\n## ")[0]
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", table))

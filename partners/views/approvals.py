@@ -202,6 +202,8 @@ def granted_end(found: AccessRequest) -> dt.datetime:
 def rights_not(found: AccessRequest) -> str:
     if decisions.gave_look_up(found):
         return _("emergency access, export")
+    if found.status == Status.IN_REVIEW and decisions.may_give_look_up(found):
+        return _("looking up other patients unless you tick it, emergency access, export")
     return _("looking up other patients, emergency access, export")
 
 

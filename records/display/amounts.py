@@ -117,9 +117,12 @@ def result_unit(quantity: object) -> Unit:
     """The unit of a Quantity, in letters a clinician reads: µmol/L, 10⁹/L, mL per min per 1.73 m²."""
     held = fhir.mapping(quantity)
     written, code = clean(held.get("unit")), clean(held.get("code"))
-    if held.get("system") == fhir.UCUM and code:
-        return Unit(key=code, text=_readable(code))
-    return Unit(key=written or code, text=_readable(written or code)) if written or code else NO_UNIT
+    found = code if held.get("system") == fhir.UCUM and code else written or code
+    if not found:
+        return NO_UNIT
+    # What reads alike is one unit, however the source spelled it: mm[Hg] and mmHg would be two columns otherwise.
+    text = _readable(found)
+    return Unit(key=text or found, text=text)
 
 
 def _readable(unit: str) -> str:

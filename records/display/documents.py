@@ -151,6 +151,8 @@ def _period(held: object, zone: tzinfo) -> str:
     if not fhir.mapping(held):
         return ""
     start, end = dates.of_period(held, zone)
+    if not end.known:
+        return _("from %(start)s") % {"start": start.text} if start.known else ""
     return start.text if start.text == end.text else _("%(start)s to %(end)s") % {"start": start.text, "end": end.text}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from clinicportal.texts import gettext as _
 from records.display import codes, fhir
-from records.display.words import NBSP, clean
+from records.display.words import clean
 
 _TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 _NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
@@ -54,8 +54,11 @@ def _label(kind: str, issuer: str) -> str:
 
 
 def group(value: str) -> str:
-    """Ten digits as 3 3 4 with spaces that do not break; anything else as it was given."""
+    """Ten digits as 3 3 4; anything else as it was given.
+
+    With plain spaces, which a copy keeps as what people type; that it stays on one line is up to the page [NUM-0015].
+    """
     digits = re.sub(r"[\s-]", "", value)
     if re.fullmatch(r"[0-9]{10}", digits):
-        return NBSP.join((digits[:3], digits[3:6], digits[6:]))
+        return " ".join((digits[:3], digits[3:6], digits[6:]))
     return value

@@ -38,6 +38,13 @@ class Item:
     weight: int = 9
     """What must be seen first has the least."""
 
+    @property
+    def at(self) -> When | None:
+        """When it happened."""
+        if self.medicine:
+            return self.medicine.ended if self.medicine.ended.known else self.medicine.started
+        return self.result.when if self.result else self.allergy.recorded if self.allergy else self.when
+
 
 @dataclass(frozen=True)
 class Since:
@@ -52,8 +59,9 @@ MOST_ITEMS = 10
 
 
 def of(at: When, items: Iterable[Item]) -> Since:
-    """The weightiest lines; within a weight as they came."""
-    ordered = sorted(items, key=lambda item: item.weight)
+    """The weightiest lines; within a weight the newest first, by when it happened and not by when it came."""
+    newest_first = sorted(items, key=lambda item: item.at.order if item.at else (), reverse=True)
+    ordered = sorted(newest_first, key=lambda item: item.weight)
     return Since(at, tuple(ordered[:MOST_ITEMS]), max(0, len(ordered) - MOST_ITEMS))
 
 

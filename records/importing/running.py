@@ -1,25 +1,24 @@
-"""One import from its files to its end: read in one thread, write in another, then settle what had to wait."""
+"""One import from its files to its end: read in a process of its own, write here, then settle what had to wait."""
 
 from __future__ import annotations
 
 import gc
-import queue
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
 from clinicportal import audit
 from records import caseloads, tokens
+from records.importing.apart import in_child
 from records.importing.extraction import Extraction, Taken
 from records.importing.parsing import Unreadable
 from records.importing.reading import (
@@ -35,7 +34,7 @@ from records.importing.reading import (
     receive,
 )
 from records.importing.references import DIRECTORY_TYPES, Addresses, Directory, conditional, literal
-from records.importing.storing import Batch, Store, only_import_of, refuse_when_stopped
+from records.importing.storing import TOUCHED, Batch, Store, only_import_of, refuse_when_stopped
 from records.label_rules import rules
 from records.models import Awaited, Import, Patient, PatientToken, Resource, Source
 from records.settling import adopt_binaries, settle_source
@@ -44,8 +43,10 @@ from records.times import start_of
 MAY_LACK = 0.1
 """How much of what stands a snapshot may lack before somebody has to say that it is whole."""
 RELABEL_AT_ONCE = 2_000
-ROWS, BYTES = 5_000, 8 * 2**20
-"""Of one batch, that is of one transaction, whichever is reached first. Up to three are in memory at a time."""
+PAGE = 1_000
+FIRST, ROWS, BYTES = 1_000, 5_000, 8 * 2**20
+"""Of one batch, that is of one transaction, whichever is reached first. Up to three are in memory at a time:
+one being written, one on its way, one being read. The first is small, so that writing begins at once."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +103,20 @@ def import_files(
         store = Store(source, run, using=using)
         reading = Reading(source, files, load_directory(source, using=using), base_in(manifest))
         late = Late(source, store, reading, using=using)
-        for batch, progress in in_background(reading.batches()):
-            if batch:
-                store.write(late.complete(batch))
-                store.say_how_far(progress.fraction)
-            on_progress(progress)
+        with in_child(reading.batches()) as batches:
+            for batch, progress in batches:
+                if batch:
+                    store.write(late.complete(batch))
+                    store.say_how_far(progress.fraction)
+                on_progress(progress)
         late.look_again()
         store.tombstone_the_rest(at_most=may_lack)
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
         memberships = caseloads.refresh(source, patients_to_look_at(store), using=using)
         finish(run, start_of(manifest.get("transactionTime")) or started_at, using=using)
-    awaiting = Awaited.objects.using(using).filter(resource__source=source).values("resource").distinct().count()
+    awaiting = awaited_in(source, using=using).values("resource").distinct().count()
     return Result(run, len(files), others, time.monotonic() - started, awaiting, memberships)
-
-
-FEW = 2_000
-"""Up to so many patients are looked at by themselves; for more, looking at all is as good."""
 
 
 def patients_to_look_at(store: Store) -> set[str] | None:
@@ -129,7 +127,7 @@ def patients_to_look_at(store: Store) -> set[str] | None:
     runs = Import.objects.using(store.using).filter(source=store.source).exclude(pk=store.run.pk)
     before = runs.order_by("-started_at").first()
     unfinished = before is None or before.finished_at is None
-    if unfinished or store.partners_changed or not 0 < len(store.touched) <= FEW:
+    if unfinished or store.partners_changed or not 0 < len(store.touched) < TOUCHED:
         return None
     return store.touched
 
@@ -147,16 +145,13 @@ def run_of(run: Import, *, using: str) -> Iterator[Import]:
 
 @contextmanager
 def tuned_for_bulk() -> Iterator[None]:
-    """Let Python look for cycles rarely (parsed documents have none, and looking is a fifth of the work), and
-    let the writing thread back in soon when the database has answered."""
-    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    """Let Python look for cycles rarely: parsed documents have none, and looking is a fifth of the work."""
+    threshold = gc.get_threshold()
     gc.set_threshold(100_000, 20, 100)
-    sys.setswitchinterval(0.001)
     try:
         yield
     finally:
         gc.set_threshold(*threshold)
-        sys.setswitchinterval(interval)
 
 
 def finish(run: Import, up_to: Any, *, using: str) -> None:
@@ -194,7 +189,7 @@ def base_in(manifest: dict[str, Any]) -> str:
 
 
 class Reading:
-    """The files of one import, as batches to write. Runs in a thread of its own and never asks the database."""
+    """The files of one import, as batches to write. Runs in a process of its own and never asks the database."""
 
     def __init__(self, source: Source, files: list[File], directory: Directory, base: str = "") -> None:
         self.files = files
@@ -207,16 +202,16 @@ class Reading:
 
     def batches(self) -> Iterator[tuple[Batch | None, Progress]]:
         """What to write, and how far that is; no batch when a file ends with little in hand."""
-        batch = Batch()
+        batch, rows = Batch(), min(FIRST, ROWS)
         for file in self.files:
             for outcome in read(file, self.addresses, self.move_to):
                 if not self.put(outcome, batch):
                     yield batch, self.progress(file)
                     batch = Batch()
                     self.put(outcome, batch)
-                if len(batch.taken) >= ROWS or batch.size >= BYTES:
+                if len(batch.taken) >= rows or batch.size >= BYTES:
                     yield batch, self.progress(file)
-                    batch = Batch()
+                    batch, rows = Batch(), ROWS
             self.done += file.size
             self.position = 0
             yield None, self.progress(file, file_done=True)
@@ -251,43 +246,6 @@ class Reading:
         return Progress(file.name, self.resources, fraction, time.monotonic() - self.started, file_done)
 
 
-Item = TypeVar("Item")
-
-
-def in_background(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, made in another thread while the caller works on the one before."""
-    ready: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=1)
-    given_up = threading.Event()
-
-    def make() -> None:
-        last: BaseException | None = None
-        try:
-            for item in items:
-                if not put(item):
-                    return
-        except BaseException as error:
-            last = error
-        put(last)
-
-    def put(item: Item | BaseException | None) -> bool:
-        while not given_up.is_set():
-            try:
-                ready.put(item, timeout=0.5)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    threading.Thread(target=make, name="import: reading", daemon=True).start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        given_up.set()
-
-
 # ---------------------------------------------------------------- what had to wait
 
 
@@ -301,11 +259,11 @@ def load_directory(source: Source, types: Iterable[str] = DIRECTORY_TYPES, *, us
 
 
 class Late:
-    """What the reading thread could not know: targets of conditional references to patients and other large types."""
+    """What the reading process could not know: targets of conditional references to patients and other large types."""
 
     def __init__(self, source: Source, store: Store, reading: Reading, *, using: str) -> None:
         self.source, self.store, self.reading, self.using = source, store, reading, using
-        self.loaded: set[str] = set()
+        self.loaded = set(DIRECTORY_TYPES)
 
     def complete(self, batch: Batch) -> Batch:
         """The batch, with those taken apart once more whose targets an earlier import brought.
@@ -330,24 +288,23 @@ class Late:
     def look_again(self) -> None:
         """Take resources apart once more whose patients or conditional references have arrived after them."""
         self.loaded.clear()
-        awaited = Awaited.objects.using(self.using).filter(resource__source=self.source)
-        references = set(awaited.values_list("reference", flat=True).distinct())
-        arrived = self.find(references) | self.find_by_id(references)
-        waiting = list(awaited.filter(reference__in=arrived).values_list("resource", flat=True).distinct())
-        for start in range(0, len(waiting), 1_000):
-            batch = Batch(refresh=True)
-            rows = Resource.objects.using(self.using).filter(pk__in=waiting[start : start + 1_000])
-            for kind, raw in rows.values_list("type", "raw"):
-                if again := self.again(kind, raw.encode()):
-                    batch.add(again)
-            self.store.write(batch)
+        awaited = awaited_in(self.source, using=self.using)
+        for references in pages(awaited, "reference"):
+            arrived = self.find(set(references)) | self.find_by_id(set(references))
+            for waiting in pages(awaited.filter(reference__in=arrived), "resource") if arrived else ():
+                batch = Batch(refresh=True)
+                rows = Resource.objects.using(self.using).filter(pk__in=waiting)
+                for kind, raw in rows.values_list("type", "raw"):
+                    if again := self.again(kind, raw.encode()):
+                        batch.add(again)
+                self.store.write(batch)
 
     def find(self, references: set[str]) -> set[str]:
         """Those of `references` that are conditional and point at exactly one resource here."""
         keys = {one: key for one in references if (key := conditional(one))}
         targets = self.reading.addresses.directory.targets
         targets.update(self.find_patients([key for key in keys.values() if key[0] == "Patient"]))
-        others = {kind for kind, _ in keys.values()} - DIRECTORY_TYPES - {"Patient"} - self.loaded
+        others = {kind for kind, _ in keys.values()} - {"Patient"} - self.loaded
         if others:
             targets.update(load_directory(self.source, others, using=self.using).targets)
             self.loaded |= others
@@ -368,6 +325,21 @@ class Late:
         by_id = {self.store.id_of(one): one for one in references if literal(one)}
         here = Patient.objects.using(self.using).filter(pk__in=by_id).values_list("pk", flat=True)
         return {by_id[str(pk)] for pk in here}
+
+
+def awaited_in(source: Source, *, using: str) -> QuerySet[Awaited]:
+    """What resources of this source wait for. Each is looked up by itself: as a join it may read the whole table."""
+    of = Resource.objects.filter(pk=OuterRef("resource")).values("source")
+    return Awaited.objects.using(using).alias(source=Subquery(of)).filter(source=source.pk)
+
+
+def pages(rows: QuerySet[Any], column: str) -> Iterator[list[Any]]:
+    """The different values of `column`, in order, a thousand at a time: rows may go meanwhile."""
+    values = rows.order_by(column).values_list(column, flat=True).distinct()
+    page = list(values[:PAGE])
+    while page:
+        yield page
+        page = list(values.filter(**{f"{column}__gt": page[-1]})[:PAGE])
 
 
 # ---------------------------------------------------------------- reading again

@@ -47,7 +47,7 @@ def check(resource: dict[str, Any]) -> None:
             if type(value) is not outer and not (outer is float and type(value) is int):
                 raise wrong(kind, name)
             if one is dict and outer is list:
-                for item in value:
+                for item in resource[name]:
                     if type(item) is not dict:
                         raise wrong(kind, name)
     if (narrative := resource.get("text")) and type(narrative.get("div")) is not str:

@@ -40,6 +40,53 @@ def look(page, path: str) -> list[str]:
     return found
 
 
+def a_trend(page, record: str) -> str:
+    """The query that draws the first test of the page of results which is open."""
+    href = page.locator("a[href*='trend=']").first.get_attribute("href") or ""
+    return href.removeprefix(f"{record}results/")
+
+
+def what_leads_on(guest, record: str) -> list[str]:
+    """A trend, and each document of the record, as paths below it."""
+    trend = a_trend(guest.goes_to(f"{record}results/"), record)
+    documents = (
+        guest.goes_to(f"{record}documents/")
+        .locator("main table a")
+        .evaluate_all("links => links.map(a => a.getAttribute('href'))")
+    )
+    return [f"results/{trend}", *(path.removeprefix(record) for path in documents[:3])]
+
+
+def without_script(guest, record: str) -> list[str]:
+    """What a reader whose browser runs no script cannot reach or read in `record`."""
+    context = guest.context.browser.new_context(
+        java_script_enabled=False, storage_state=guest.context.storage_state(), viewport={"width": 320, "height": 900}
+    )
+    page = context.new_page()
+    found = []
+    for section in CHART:
+        answer = page.goto(guest.portal.url + record + section)
+        if answer is None or answer.status != 200:
+            found.append(f"{section} without script: {answer and answer.status}")
+        if not page.locator("main h1").is_visible() or not page.locator("main").inner_text().strip():
+            found.append(f"{section} without script: shows nothing")
+        if page.locator("dialog:visible").count():
+            found.append(f"{section} without script: is covered")
+    # The menu opens, a filter is sent by its button, a trend has its table, by the browser alone.
+    page.goto(guest.portal.url + record)
+    page.locator(".cp-menu-phone summary").click()
+    page.locator(".cp-menu-phone").get_by_role("link", name="Results").click()
+    page.get_by_label("From").select_option("5y")
+    page.get_by_role("button", name="Show", exact=True).click()
+    if "from=5y" not in page.url or page.get_by_label("From").input_value() != "5y":
+        found.append("results without script: the filter does nothing")
+    page.goto(f"{guest.portal.url}{record}results/{a_trend(page, record)}")
+    if not page.locator(".cp-trend svg:visible").count() or not page.locator(".cp-trend table tbody tr").count():
+        found.append("a trend without script: no drawing or no table")
+    context.close()
+    return found
+
+
 @pytest.mark.timeout(300)
 def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
     found: list[str] = []
@@ -67,13 +114,17 @@ def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
     record = guest.page.locator("main a[href*='/patients/']").evaluate_all(
         "links => links.map(a => a.getAttribute('href')).find(h => /[0-9a-f]{8}-/.test(h))"
     )
-    paths = [f"{record}{section}" for section in CHART] + [
+    sections = (*CHART, *what_leads_on(guest, record))
+    paths = [f"{record}{section}" for section in sections] + [
         "/account/",
+        "/look-up/",  # without the right: whom to ask. The rest of it is walked in test_look_up.py
         "/patients/00000000-0000-4000-8000-000000000000/",
     ]
     found += [finding for path in paths for finding in check(guest, path)]
+    found += without_script(guest, record)
     officer = person("privacy@hospital.example")
     officer.signs_in()
     found += check(officer, "/privacy/")
+    found += check(officer, "/privacy/alerts/")
     found += check(officer, "/reports/")
     assert found == []

@@ -11,6 +11,16 @@ from tests.journeys import steps
 GUEST = "registrar@northfield.example"
 
 
+def comes_back(page) -> None:
+    """As after another window: Playwright has no way to hide a page."""
+    for state in ("hidden", "visible"):
+        page.evaluate(
+            "state => { Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
+            " document.dispatchEvent(new Event('visibilitychange')) }",
+            state,
+        )
+
+
 def test_two_records_in_two_tabs_stay_apart(person, portal):
     sponsor, approver, guest = (
         person("sponsor@northfield.example"),
@@ -51,6 +61,18 @@ def test_two_records_in_two_tabs_stay_apart(person, portal):
     assert refused == 409
     foreign = other.evaluate("() => document.querySelector('#sheets').dataset.of")
     assert foreign == second.split("/")[2]
+
+    # Who comes back to a record after a while is asked whether it is the patient they mean.
+    asks = other.get_by_role("dialog", name="Is this the patient you mean?")
+    comes_back(other)
+    expect(asks).to_be_hidden()  # away for a moment only
+    other.evaluate("() => { document.getElementById('record-dialog').dataset.away = 0 }")
+    comes_back(other)
+    expect(asks).to_contain_text(second_name)
+    other.keyboard.press("Escape")
+    expect(asks).to_be_visible()
+    asks.get_by_role("button", name="Yes, go on").click()
+    expect(asks).to_be_hidden()
 
     other.close()
     expect(one.get_by_text("Two records are open in this browser.")).to_be_hidden()

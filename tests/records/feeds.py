@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from django.conf import settings
+from django.db import connections
 
 from records.importing.running import Result, import_files
 from records.models import Patient, Resource, Source
@@ -113,3 +120,23 @@ def counts(result: Result) -> tuple[int, int, int, int, int]:
     """(created, changed, unchanged, older, rejected)."""
     run = result.run
     return run.created, run.changed, run.unchanged, run.older, run.rejected
+
+
+def import_in_a_process(feed: Feed) -> subprocess.Popen[bytes]:
+    """The command on the test's own database, in batches of a hundred: to be killed for real."""
+    name = connections[WORKER].settings_dict["NAME"]
+    urls = {role: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for role, url in settings.URLS.items()}
+    environment = {
+        **os.environ,
+        "CLINICPORTAL_PROCESS": "worker",
+        "DATABASE_URL": urls["web"],
+        "DATABASE_WORKER_URL": urls["worker"],
+        "REDIS_URL": settings.URLS["redis"],
+    }
+    small_batches = (
+        "import sys; from django.core.management import execute_from_command_line as run;"
+        "import django; django.setup(); from records.importing import running; running.ROWS = 100; run(sys.argv)"
+    )
+    command = [sys.executable, "-c", small_batches, "import_fhir", "--source", feed.source.name, str(feed.folder)]
+    environment["DJANGO_SETTINGS_MODULE"] = "clinicportal.settings"
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

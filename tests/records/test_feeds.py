@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
@@ -25,7 +21,7 @@ from records.importing.storing import AlreadyRunning, Stopped, only_import_of
 from records.models import FeedStop, Import, Membership, Move, Patient, Resource, ResourceVersion, Source
 from tests import factories as make
 from tests.factories import WORKER, days
-from tests.records.feeds import Feed, counts, ndjson, observation, organization, patient, ref
+from tests.records.feeds import Feed, counts, import_in_a_process, ndjson, observation, organization, patient, ref
 
 LONG_AGO = time.time() - 3600
 
@@ -290,25 +286,6 @@ def test_staying_with_a_patient_is_no_move(feed):
 # ---------------------------------------------------------------- killed for real
 
 RESOURCES = 4_000
-
-
-def import_in_a_process(feed: Feed) -> subprocess.Popen[bytes]:
-    name = connections[WORKER].settings_dict["NAME"]
-    urls = {role: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for role, url in settings.URLS.items()}
-    environment = {
-        **os.environ,
-        "CLINICPORTAL_PROCESS": "worker",
-        "DATABASE_URL": urls["web"],
-        "DATABASE_WORKER_URL": urls["worker"],
-        "REDIS_URL": settings.URLS["redis"],
-    }
-    small_batches = (
-        "import sys; from django.core.management import execute_from_command_line as run;"
-        "import django; django.setup(); from records.importing import running; running.ROWS = 100; run(sys.argv)"
-    )
-    command = [sys.executable, "-c", small_batches, "import_fhir", "--source", feed.source.name, str(feed.folder)]
-    environment["DJANGO_SETTINGS_MODULE"] = "clinicportal.settings"
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def state(feed: Feed) -> list[tuple]:

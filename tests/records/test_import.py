@@ -421,3 +421,31 @@ def test_a_newer_reading_of_the_rules_brings_columns_up_to_date_without_a_versio
     assert counts(feed.run()) == (0, 0, 2, 0, 0)
     found = feed.resource("Observation/o1")
     assert (found.section, found.label, found.number) == ("results", "Hemoglobin", 1)
+
+
+def test_the_first_import_of_a_source_knows_what_it_brought_itself(feed, monkeypatch):
+    """It asks the database for no id that cannot have come before, and for every one that has."""
+    monkeypatch.setattr(running, "ROWS", 2)
+    asked = []
+    known = storing.KNOWN
+    with connections[WORKER].execute_wrapper(
+        lambda execute, sql, params, many, context: (
+            asked.append(params[0]) if sql == known else None,
+            execute(sql, params, many, context),
+        )[1]
+    ):
+        first = feed.send(
+            patient(), observation("o1"), observation("o2"), observation("o3"), observation("o1", status="amended"),
+            observation("o2"),
+        )  # fmt: skip
+    assert counts(first) == (4, 1, 1, 0, 0)
+    assert feed.resource("Observation/o1").number == 2
+    ids = {resource_id(feed.source.pk, f"Observation/{one}") for one in ("o1", "o2")}
+    assert {UUID(id) for ids in asked for id in ids.strip("{}").split(",")} == ids
+    assert counts(feed.send(observation("o3"))) == (0, 0, 1, 0, 0)
+
+
+def test_ids_that_begin_alike_are_asked_for():
+    seen = storing.Seen()
+    assert seen.perhaps(["aaaaaa01-", "aaaaab01-", "aaaaaa02-"]) == ["aaaaaa02-"]
+    assert seen.perhaps(["aaaaab01-", "aaaaac01-"]) == ["aaaaab01-"]

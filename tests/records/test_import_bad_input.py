@@ -13,7 +13,7 @@ from records.importing import parsing, reading
 from records.importing.parsing import Reason
 from records.models import Patient, Rejection, Resource
 from tests.factories import WORKER
-from tests.records.feeds import ACT_CODE, about, bundle, counts, line, ndjson, observation, patient
+from tests.records.feeds import ACT_CODE, about, bundle, counts, line, ndjson, observation, patient, ref
 
 DEEP = b'{"resourceType":"Basic","id":"deep","extension":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 NESTED = b'{"resourceType":"Basic","id":"deep","a":' + b'{"a":' * 70 + b"1" + b"}" * 70 + b"}"
@@ -310,6 +310,22 @@ def test_references_in_a_circle_end(feed):
     assert counts(result)[4] == 0
     assert feed.classes("DiagnosticReport/a") == feed.classes("DiagnosticReport/b") == {"hiv"}
     assert feed.classes("CarePlan/self") == set()
+
+
+def test_contained_resources_and_linked_patients_in_a_circle_end(feed):
+    contained = [
+        {"resourceType": "List", "id": id, "entry": [{"item": ref(f"#{other}")}]}
+        for id, other in (("a", "b"), ("b", "a"))
+    ]
+    contained[1]["meta"] = {"security": [{"system": ACT_CODE, "code": "HIV"}]}
+    report = about("DiagnosticReport", "r", contained=contained, result=[ref("#a"), ref("#")])
+    linked = [
+        patient(id, link=[{"other": ref(f"Patient/{other}"), "type": type}])
+        for id, other, type in (("p1", "p2", "replaced-by"), ("p2", "p3", "replaced-by"), ("p3", "p1", "replaced-by"))
+    ]
+    assert counts(feed.send(*linked, report)) == (4, 0, 0, 0, 0)
+    assert feed.classes("DiagnosticReport/r") == {"hiv"}
+    assert counts(feed.send(*linked, report)) == (0, 0, 4, 0, 0)
 
 
 HOSTILE = [

@@ -461,3 +461,45 @@ def test_a_feed_that_is_later_than_it_should_be_says_so(seat, patient, source):
     type(source).objects.using(WORKER).update(expected_within=timedelta(hours=1), imported_up_to=make.days(-1))
     late = text_of(seat.get(f"/patients/{patient.pk}/"))
     assert ("later than it should be" in fresh, "later than it should be" in late) == (False, True)
+
+
+def test_what_is_new_goes_newest_first_and_a_pair_is_said_once(seat, guest, patient):
+    looked_before(guest, patient)
+    for days, systolic in ((1, 182), (90, 150)):  # the newest comes first, the oldest arrives last
+        parts = [
+            {"code": coded("Systolic blood pressure", "8480-6"), "valueQuantity": {"value": systolic, "unit": "mmHg"}},
+            {"code": coded("Diastolic blood pressure", "8462-4"), "valueQuantity": {"value": 90, "unit": "mmHg"}},
+        ]
+        observation(patient, "Blood pressure", None, days=days, code="85354-9", component=parts)
+    seen = text_of(seat.get(f"/patients/{patient.pk}/"))
+    panel = seen[: seen.index("Problems Not recorded")] if "Problems Not recorded" in seen else seen
+    assert panel.index("182/90") < panel.index("150/90")
+    assert "Systolic" not in panel
+
+
+def test_each_printed_sheet_says_whose_it_is(seat, patient):
+    page = seat.get(f"/patients/{patient.pk}/print/").content.decode()
+    [printed] = events("record-printed")
+    [head] = re.findall(r'<table class="cp-sheets".*?<thead[^>]*>(.*?)</thead>', page, flags=re.S)
+    assert "TESTPATIENT, Alpha" in head
+    assert f"Stamp {str(printed.id)[:8]}" in head
+
+
+def test_a_number_is_copied_as_people_type_it_and_stays_on_one_line(seat, source, caseload):
+    held = make.make_patient(source, mrn="9434765919")
+    make.make_membership(caseload, held)
+    for address in (f"/patients/{held.pk}/", "/patients/"):
+        assert '<span class="cp-nowrap">943 476 5919</span>' in seat.get(address).content.decode()
+
+
+def test_what_stays_in_view_on_a_phone_is_who_and_nothing_clinical(seat, patient):
+    """The part of the banner that is sticky there: name, birth date, gender and number. The rest scrolls away."""
+    make.make_resource(patient, Section.ALLERGIES, "AllergyIntolerance", body={"code": coded("Latex")})
+    page = seat.get(f"/patients/{patient.pk}/results/").content.decode()
+    stays, rest = re.findall(
+        r'<div class="cp-banner__(?:stick|rest)">(.*?)(?=<div class="cp-banner__rest|</section>)', page, re.S
+    )
+    assert "TESTPATIENT, Alpha" in stays
+    assert "Born" in stays
+    assert "Latex" not in stays
+    assert "Latex" in rest

@@ -12,10 +12,11 @@ import re
 from urllib.parse import urljoin
 
 import pytest
+from django.db.models import Count
 from django.test import Client
 from django.utils import timezone
 
-from records.models import Agreement, Look, Patient, Resource
+from records.models import Agreement, Look, OptOut, Patient, Resource, Section
 from tests import factories as make
 from tests.factories import WORKER
 from tests.records import mutations
@@ -56,20 +57,25 @@ def open_page(seat: Client, address: str) -> str:
     return body
 
 
+TRENDS = 1 if len(SEEDS) == 1 else 20
+LEADS_ON = re.compile(r"\?before=[^&]*$|/(documents|results)/[0-9a-f-]{36}/$")
+TREND = re.compile(r"\?trend=[^&]*$")
+
+
 def open_all(seat: Client, key: object) -> set[str]:
-    """Every page of one record, what each leads to included."""
+    """Every page of one record and what each leads to; of a page's trends some."""
     base = f"/patients/{key}/"
     waiting = {base + path for path in (*PATHS, "medicines/?past=1", "print/", "report/")}
     opened: set[str] = set()
     while waiting:
         address = waiting.pop()
         opened.add(address)
-        links = re.findall(r'href="([^"#]+)', open_page(seat, address))
-        found = {urljoin(address, html.unescape(link)) for link in links}
-        followed = {
-            link for link in found if re.search(r"\?(before|trend)=[^&]*$|/(documents|results)/[0-9a-f-]{36}/$", link)
-        }
-        waiting |= {link for link in followed if link.startswith(base)} - opened
+        links = [
+            urljoin(address, html.unescape(link)) for link in re.findall(r'href="([^"#]+)', open_page(seat, address))
+        ]
+        followed = [link for link in links if link.startswith(base) and LEADS_ON.search(link)]
+        trends = [link for link in links if TREND.search(link) and not TREND.search(address)]
+        waiting |= {*followed, *trends[:TRENDS]} - opened
     return opened
 
 
@@ -116,3 +122,25 @@ def test_no_spoilt_patient_breaks_the_list_or_a_page(shared, feed: Feed, may_tak
     for held in spoilt:
         open_page(seat, f"/patients/{held.pk}/")
     assert seat.post(f"/patients/{spoilt[0].pk}/take/").status_code == 200
+
+
+@pytest.mark.timeout(300)
+def test_every_page_opens_for_every_patient_of_the_official_examples(
+    shared, feed: Feed, facility, may_take, seat, guest, organisation
+):
+    """HL7's examples for R4 and for US Core as two sources; what is drawn there is what their authors thought of."""
+    other = Feed(feed.folder.parent / "us-core", make.make_source(facility, "us-core"))
+    feed.run(shared / "hl7-examples/r4")
+    other.run(shared / "hl7-examples/us-core")
+    patients = list(Patient.objects.using(WORKER).filter(replaced_by=None).annotate(held=Count("resources")))
+    assert len(patients) > 40
+    for held in patients:
+        make.make_grant(guest, patient=held, organisation=organisation, sections=Section.values)
+    refusing = set(OptOut.objects.using(WORKER).values_list("patient", flat=True))
+    for held in patients:
+        assert seat.get(f"/patients/{held.pk}/").status_code == (404 if held.pk in refusing else 200)
+    OptOut.objects.using(WORKER).all().delete()  # two of them refuse, and have the most to draw
+    for held in patients:
+        if held.held > 4:
+            open_all(seat, held.pk)
+            assert seat.post(f"/patients/{held.pk}/take/").status_code == 200

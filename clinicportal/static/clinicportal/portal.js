@@ -252,12 +252,25 @@ function startRecord() {
   say();
 }
 
+/** Who comes back to a record after minutes in other windows says first that it is the patient they mean. */
+function startReturn() {
+  const dialog = document.getElementById("record-dialog");
+  if (!dialog) return;
+  let left = Infinity;
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "hidden") left = Date.now();
+    else if (Date.now() - left >= dialog.dataset.away * 1000 && !dialog.open) dialog.showModal();
+  });
+  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  dialog.querySelector("[data-go-on]").addEventListener("click", () => dialog.close());
+}
+
 /** A framed document is as high as what it holds, so that nothing scrolls inside the page and print has all of it. */
 function startFrames() {
   for (const frame of document.querySelectorAll("iframe[data-grows]")) {
     const fit = () => {
       const held = frame.contentDocument?.body;
-      if (held) frame.style.height = `${held.scrollHeight + 8}px`;
+      if (held) frame.style.height = `${held.offsetHeight + 16}px`; // room for a scroll bar below a wide table
     };
     frame.addEventListener("load", fit);
     window.addEventListener("resize", fit);
@@ -283,4 +296,5 @@ startStages();
 startUndo();
 startSession();
 startRecord();
+startReturn();
 startFrames();

@@ -77,6 +77,15 @@ def test_a_file_that_the_source_keeps_says_so_without_its_address():
 
 
 @pytest.mark.parametrize(
+    "url", ["data:text/html,<script>alert(1)</script>", "javascript:alert(1)", "file:///etc/passwd"]
+)
+def test_an_address_that_would_run_or_reach_is_not_shown(url):
+    held = documents.body_of({"contentType": "text/html", "title": "Letter", "url": url})
+    assert held.form is documents.Form.ABSENT
+    assert not [text for text in (held.title, held.text, held.html, held.absent) if url in text]
+
+
+@pytest.mark.parametrize(
     "hostile",
     [
         "<script>alert(1)</script>",
@@ -85,6 +94,9 @@ def test_a_file_that_the_source_keeps_says_so_without_its_address():
         "<a href='javascript:alert(1)'>x</a>",
         "<a href='https://elsewhere.example'>x</a>",
         "<iframe src='//elsewhere.example'></iframe>",
+        "<img src='data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+'>",
+        "<a href='data:text/html,<script>alert(1)</script>'>x</a>",
+        "<svg><image href='data:image/png;base64,AAAA'/><style>*{background:url(data:,x)}</style></svg>",
         "<style>body{display:none}</style>",
         "<p style='position:fixed'>x</p>",
         "<svg><script>alert(1)</script></svg>",

@@ -97,7 +97,7 @@ MRN = {"type": {"coding": [{"code": "MR"}]}, "system": "https://mrn.example", "v
 
 def test_the_mrn_is_grouped_and_its_label_names_who_gave_it():
     read = identifiers.of_patient({"identifier": [{"system": "x", "value": "9"}, MRN]}, "Main site")
-    assert (read.label, read.shown, read.value) == ("MRN, Main site", "000\u00a0000\u00a00001", "0000000001")
+    assert (read.label, read.shown, read.value) == ("MRN, Main site", "000 000 0001", "0000000001")
 
 
 def test_the_facilitys_own_system_comes_before_another_mrn():
@@ -120,8 +120,8 @@ def test_a_passport_or_social_security_number_is_never_shown(kind):
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("943 476 5919", "943\u00a0476\u00a05919"),
-        ("943-476-5919", "943\u00a0476\u00a05919"),
+        ("943 476 5919", "943 476 5919"),
+        ("943-476-5919", "943 476 5919"),
         ("12345", "12345"),
         ("AB60001", "AB60001"),
     ],

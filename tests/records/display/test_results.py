@@ -321,3 +321,12 @@ def test_numbers_that_no_clinic_means_spoil_nothing_else():
     read = fhir.load('{"id": "x", "a": 1e999999999999999999999, "b": ' + "9" * 5000 + ', "c": NaN}')
     assert read["id"] == "x"
     assert [fhir.number(read[key]) for key in "abc"] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("coded", "written", "alike"),
+    [("mm[Hg]", "mmHg", True), ("umol/L", "µmol/L", True), ("mmol/L", "mg/dL", False), ("m[iU]/L", "[iU]/L", False)],
+)
+def test_units_that_read_alike_are_one_unit_and_others_are_not(coded, written, alike):
+    by_code = amounts.result_unit({"unit": "whatever", "system": "http://unitsofmeasure.org", "code": coded})
+    assert (by_code == amounts.result_unit({"unit": written})) is alike

@@ -87,14 +87,14 @@ def time_of_row(held: QuerySet[Resource]) -> Subquery:
     return Subquery(held.filter(pk=ROW).values("time")[:1])
 
 
-BANNER: Mapping[str, tuple[str, ...]] = {
+BANNER: Mapping[Section, tuple[str, ...]] = {
     Section.DEMOGRAPHICS: ("Patient",),
     Section.ALLERGIES: ("AllergyIntolerance",),
 }
 """What the banner shows of a record."""
 
 
-def reading(*parts: Part, whole: Mapping[str, tuple[str, ...]] | None = None, **stand_ins: Any) -> Reading:
+def reading(*parts: Part, whole: Mapping[Section, tuple[str, ...]] | None = None, **stand_ins: Any) -> Reading:
     """BANNER and then `parts`, in one statement; with BANNER what a page needs `whole`: types of sections.
 
     All that is read whole is one part, since each part brings the whole rule along and costs more than its rows.

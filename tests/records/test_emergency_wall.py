@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from clinicportal.models import Terms, User
 from clinicportal.viewing import viewing
+from records import why
 from records.models import (
     AlsoAbout,
     EmergencyAccess,
@@ -313,6 +314,18 @@ def test_an_emergency_access_opens_exactly_this(e, case):
     if expected != BOTH:
         ask_always(e.patient.pk, Resource.objects.using(WORKER).get(pk=e.resource.pk).patient_id)
     assert seen_by(e.guest, e.resource) == every_way(expected)
+    told = explained(e)
+    assert tuple(one.visible for one in told) == expected
+    assert all(one.reasons == (why.ANOTHER_WAY,) for one in told if one.visible and not one.by)
+    assert all(one.reasons for one in told if not one.visible), "hidden, and nothing stands in the way"
+
+
+def explained(e) -> list[why.Explanation]:
+    """What staff are told (records/why.py) of the patient and the resource, as in the guest's session."""
+    user = User.objects.get(pk=e.guest.pk)
+    user.acting_for, user.mfa_proved = e.guest.acting_for, e.guest.mfa_proved
+    user.emergencies = frozenset({e.patient.pk})
+    return [why.explain(row, user, using=WORKER) for row in (e.patient, e.resource)]
 
 
 def test_without_one_under_way_nothing_more_is_asked(e):

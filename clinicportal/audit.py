@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection, models, transaction
+from django.db import connection, connections, models, transaction
 from django.utils.crypto import salted_hmac
 
 from clinicportal.models import AuditEvent, User
@@ -95,6 +95,12 @@ class Type(models.TextChoices):
     MOVE_CLOSED = "move-closed"
     RELABELLED = "relabelled"
     LABEL_REQUESTED = "label-requested"
+    WHY_ASKED = "why-asked"
+    BY_HAND_ENTERED = "by-hand-entered"
+    BY_HAND_CONFIRMED = "by-hand-confirmed"
+    BY_HAND_DECLINED = "by-hand-declined"
+    BY_HAND_WITHDRAWN = "by-hand-withdrawn"
+    BY_HAND_DONE = "by-hand-done"
 
 
 OF_RECORDS = (Type.RECORD_OPENED, Type.RECORD_PRINTED, Type.RECORD_TAKEN, Type.RECORD_REPORTED)
@@ -216,6 +222,41 @@ def _append(entry: Entry) -> uuid.UUID:
 def trail() -> models.QuerySet[AuditEvent]:
     """The events, newest first, through the auditor role. Reading them is audited by the caller."""
     return AuditEvent.objects.using("auditor").order_by("-recorded")
+
+
+OPENINGS = """
+    SELECT e.recorded, e.user_id, e.user_name, e.type, e.section, e.basis
+    FROM clinicportal_auditsubject s
+    JOIN clinicportal_auditevent e ON e.recorded = s.recorded AND e.id = s.event_id
+    WHERE s.patient_id = %s AND s.recorded < coalesce(%s, 'infinity'::timestamptz) AND e.organisation_id = %s
+      AND e.type = ANY (%s) AND e.outcome = 'success'
+    ORDER BY s.recorded DESC LIMIT %s
+"""
+OPENED = [Type.RECORD_OPENED, Type.RECORD_PRINTED, Type.RECORD_TAKEN]
+
+
+class Opening(NamedTuple):
+    """Somebody opened, printed or took a patient's record."""
+
+    recorded: datetime
+    user_id: uuid.UUID | None
+    user_name: str
+    type: str
+    section: str
+    basis: str
+
+
+def openings(
+    patient_id: uuid.UUID, organisation_id: uuid.UUID | None, *, before: datetime | None, at_most: int
+) -> list[Opening]:  # fmt: skip
+    """Who of an organisation opened a patient's record, newest first, through the auditor role.
+
+    Reading it is audited by the caller.
+    """
+    types = [str(one) for one in OPENED]
+    with connections["auditor"].cursor() as cursor:
+        cursor.execute(OPENINGS, [patient_id, before, organisation_id, types, at_most])
+        return [Opening._make(row) for row in cursor.fetchall()]
 
 
 CANONICAL_FIELDS = (

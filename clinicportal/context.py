@@ -31,6 +31,8 @@ NAVIGATION = [
     Entry(frozenset({"privacy"}), "/privacy/", _("Audit")),
     Entry(frozenset({"privacy"}), "/privacy/alerts/", _("Alerts")),
     Entry(frozenset({"privacy"}), "/reports/", _("Reports about records")),
+    Entry(frozenset({"approver", "operator", "privacy"}), "/by-hand/", _("By hand")),
+    Entry(frozenset({"approver", "privacy"}), "/why/", _("Why they see it")),
     Entry(frozenset({"guest"}), "/patients/", _("My patients")),
     Entry(frozenset({"look_up"}), "/look-up/", _("Look up a patient")),
     Entry(frozenset({"sponsor"}), "/people/", _("Your people")),

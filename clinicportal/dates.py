@@ -45,7 +45,13 @@ def _format(value: When, day: str, month: str) -> str:
 
 
 def _local(value: dt.date) -> dt.date:
-    """Move an aware datetime into the portal's zone; leave dates and naive datetimes alone."""
+    """Move an aware datetime into the portal's zone; leave dates and naive datetimes alone.
+
+    A moment so near to either end of the calendar that it has no date in the portal's zone keeps its own.
+    """
     if isinstance(value, dt.datetime) and timezone.is_aware(value):
-        return timezone.localtime(value)
+        try:
+            return timezone.localtime(value)
+        except OverflowError:
+            return value
     return value

@@ -2,7 +2,7 @@ from django.urls import include, path
 
 from clinicportal import privacy, views
 from partners import account, signin_help, signin_views
-from records import emergency_views, lookup_views, review_views
+from records import emergency_views, lookup_views, review_views, why_views
 from records import views as record_views
 
 urlpatterns = [
@@ -32,6 +32,9 @@ urlpatterns = [
     path("reviews/<uuid:pk>/lift/", review_views.lift_pause, name="review-lift"),
     path("reports/", record_views.report_queue, name="reports"),
     path("reports/<uuid:pk>/", record_views.close_report, name="report"),
+    path("by-hand/", include("records.byhand_urls")),
+    path("why/", why_views.ask, name="why"),
+    path("why/<uuid:pk>/", why_views.answer, name="why-answer"),
     path("patients/", include("records.urls")),
     path("feeds/", include("records.feed_urls")),
     path("account/", account.account, name="account"),

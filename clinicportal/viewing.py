@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 _viewer: ContextVar[User | None] = ContextVar("viewer", default=None)
 
 
-# Beside the viewer: how statements that are prepared are planned here. One plan for all values, since planning the wall
+# Beside the viewer: who it is even if they may see no record (our staff, who accept no terms), for what staff may read;
+# and how statements that are prepared are planned here. One plan for all values, since planning the wall
 # costs more than running it; along an index in the order of the page, since a bitmap reads all of a record for its
 # newest rows; as from memory, where a chart's few pages are; never compiled to machine code, which costs more than all
 # the rest.
 BEGIN = """
 SELECT records_begin(%s, %s), records_begin_emergency(), set_config('clinicportal.listing', %s, true),
+       set_config('clinicportal.person', %s, true),
        set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_bitmapscan', 'off', true),
        set_config('jit', 'off', true), set_config('random_page_cost', '1.1', true)
 """
@@ -46,7 +48,8 @@ def viewing(user: User, *, listing: bool = False) -> Iterator[None]:
         raise NoViewer("viewing() does not nest: a second viewer would see the first one's rows")
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
-            cursor.execute(BEGIN, [user.pk if user.mfa_proved else None, user.acting_for, "on" if listing else ""])
+            viewer = user.pk if user.mfa_proved else None
+            cursor.execute(BEGIN, [viewer, user.acting_for, "on" if listing else "", str(viewer or "")])
             user.emergencies = frozenset(cursor.fetchone()[1])
         token = _viewer.set(user)
         try:

@@ -57,6 +57,14 @@ def close(incident: Incident, *, by: User, note: str) -> None:
         gates.mended(incident.code, incident.detail)
 
 
+@transaction.atomic
+def resolve(code: str, *, detail: str) -> None:
+    """The cause is gone by itself, as the portal sees: nobody has to do anything any more."""
+    for incident in Incident.objects.open().filter(code=code, detail=detail):
+        if Incident.objects.open().filter(pk=incident.pk).update(closed_at=Now(), note=_("It is back.")):
+            audit.record(audit.Type.INCIDENT_CLOSED, incident, detail={"code": code})
+
+
 def alert() -> int:
     """Write to the operator about each incident that they were not told of. Returns how many mails left.
 

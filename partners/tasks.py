@@ -15,6 +15,7 @@ from partners import (
     entra,
     incidents,
     invitations,
+    lateness,
     notices,
     provisioning,
     queue,
@@ -48,6 +49,7 @@ def sweep() -> None:
     invitations.tell_of_silence()
     alerts.tell()
     notices.deliver_due()
+    lateness.notice()
     incidents.alert()
 
 

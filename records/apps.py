@@ -26,7 +26,7 @@ class RecordsConfig(AppConfig):
         "records_patient": (READ, FULL, NOTHING),
         "records_patienttoken": (READ, FULL, NOTHING),
         "records_patientlink": (READ, FULL, NOTHING),
-        "records_optout": (READ, FULL, NOTHING),
+        "records_optout": (KEEP, FULL, NOTHING),  # a privacy officer's, by a policy of the wall
         "records_look": (WRITE, FULL, NOTHING),
         "records_savedfilter": (FULL, READ, NOTHING),
         "records_recordreport": (WRITE, READ, NOTHING),
@@ -42,6 +42,8 @@ class RecordsConfig(AppConfig):
         "records_feedstop": (WRITE, WRITE, NOTHING),
         "records_move": (WRITE, WRITE, NOTHING),
         "records_requestedlabel": (NOTHING, FULL, NOTHING),
+        "records_byhand": (WRITE, WRITE, NOTHING),
+        "records_question": (WRITE, FULL, NOTHING),
         "records_import": (READ, WRITE, NOTHING),
         "records_rejection": (READ, FULL, NOTHING),
     }

@@ -11,9 +11,11 @@ nowhere else count as the partner. Each basis has a start, an end and a tail:
 | care team | CareTeam.participant (member, onBehalfOf) or managingOrganization; from the period's start | 14 days after the team's, or that participant's, end |
 | referral | ServiceRequest.requester or performer is the partner; an order, not revoked | 180 days after authoredOn |
 | appointment | Appointment.participant.actor is the partner; booked or kept; from a day before | 14 days after its end |
+| list | a member of a Group whose managingEntity, or an entry of a List whose source, is the partner | 14 days after the list's, or that place's, end; now when taken off it |
 
 A completed referral keeps its tail: its results come then. Nothing ties a patient whom the source has deleted. Which
-of these fill a caseload is `Caseload.filled_by`. Lists kept by hand (`basis` list, or no evidence) are never touched. The demo set's visits are years old, so a source may instead register each patient with the
+of these fill a caseload is `Caseload.filled_by`. Who is in a caseload by hand (records/byhand.py), or without evidence,
+is never touched. The demo set's visits are years old, so a source may instead register each patient with the
 organisation of their latest wellness visit (`Source.registers_by_latest_visit`, see `by_latest_visit`).
 """  # noqa: E501 - a table
 
@@ -24,15 +26,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import Exists
 from django.utils import timezone
 
+from records.ids import texts_of_ids
 from records.importing.references import literal
-from records.models import Caseload, Membership, Organisation, Patient, Resource, Source
+from records.models import Caseload, FeedStop, Membership, Organisation, Patient, Resource, Source, events_of_care
 from records.sections import BY_TYPE
 from records.times import end_of, start_of
 
@@ -43,6 +47,7 @@ AFTER_CARE_TEAM = timedelta(days=14)
 AFTER_REFERRAL = timedelta(days=180)
 BEFORE_APPOINTMENT = timedelta(days=1)
 AFTER_APPOINTMENT = timedelta(days=14)
+AFTER_LIST = timedelta(days=14)
 
 NEVER_HAPPENED = {"cancelled", "entered-in-error"}
 STILL_THERE = {"in-progress", "arrived", "triaged", "onleave"}
@@ -280,6 +285,66 @@ def appointments(found: Found, partners: dict[str, UUID]) -> Iterator[Tie]:
         )  # fmt: skip
 
 
+# ---------------------------------------------------------------- lists of patients
+
+LISTING = ("Group", "List")
+"""The types that name patients by the hundred; they are about no single one."""
+
+
+def listed(source: Source, partners: dict[str, UUID], *, using: str) -> dict[UUID, list[Tie]]:
+    """By patient, the ties that lists of our feed say: few texts of many members, so they are read once for all."""
+    id_of = texts_of_ids(source.pk)
+    hidden = FeedStop.objects.hiding(source="source", received_at="received_at")
+    rows = Resource.objects.using(using).filter(source=source, type__in=LISTING, patient=None, tombstoned_at=None)
+    found: dict[UUID, list[Tie]] = {}
+    for kind, fhir_id, raw, last_updated, received_at in rows.exclude(Exists(hidden)).values_list(
+        "type", "fhir_id", "raw", "last_updated", "received_at"
+    ):
+        document = orjson.loads(raw)
+        places = of_group(document, last_updated or received_at) if kind == "Group" else of_list(document, received_at)
+        organisations = organisations_among([document.get("managingEntity"), document.get("source")], partners)
+        for place in places if organisations else ():
+            if (target := referred(place.who)).startswith("Patient/"):
+                patient_id = UUID(id_of(target))
+                ends_at = place.ended_at + AFTER_LIST if place.ended_at else None
+                found.setdefault(patient_id, []).extend(
+                    Tie(patient_id, pk, Basis.LIST, place.starts_at, ends_at, f"{kind}/{fhir_id}")
+                    for pk in organisations
+                )
+    return found
+
+
+class Place(NamedTuple):
+    """A patient's place on a list; None: since we know of it, without an end."""
+
+    who: Any
+    starts_at: datetime | None
+    ended_at: datetime | None
+
+
+def of_group(group: dict[str, Any], last_updated: datetime) -> Iterator[Place]:
+    """A Group of real people (FHIR R4): not the description of some ("actual" false)."""
+    if group.get("actual") is False or group.get("type", "person") != "person":
+        return
+    for member in group.get("member") or ():
+        period = member.get("period") or {}
+        ended_at = end_of(period.get("end"))
+        if ended_at is None and (member.get("inactive") is True or group.get("active") is False):
+            ended_at = last_updated
+        yield Place(member.get("entity"), start_of(period.get("start")), ended_at)
+
+
+def of_list(listing: dict[str, Any], received_at: datetime) -> Iterator[Place]:
+    """A List (FHIR R4) as it stands: one that only tells of changes is none."""
+    if listing.get("status") == "entered-in-error" or listing.get("mode") == "changes":
+        return
+    told = start_of(listing.get("date")) or received_at
+    ended_at = told if listing.get("status") == "retired" else None
+    for entry in listing.get("entry") or ():
+        if entry.get("deleted") is not True:
+            yield Place(entry.get("item"), start_of(entry.get("date")), ended_at)
+
+
 # ---------------------------------------------------------------- the demo set
 
 WELLNESS = [
@@ -335,10 +400,12 @@ def refresh(source: Source, patients: Iterable[str] | None = None, *, using: str
     """
     partners = partners_in(source, using=using)
     changes, shares = Changes(), Counter[UUID]()
+    on_lists = listed(source, partners, using=using)
     for page in pages_of(source, patients, using=using):
         gone = deleted_among(page, using=using)
         visits = list(by_latest_visit(source, page, using=using)) if source.registers_by_latest_visit else []
-        found = (*ties_of(source, page, partners, using=using), *visits)
+        lists = [tie for one in page for tie in on_lists.get(one, ())]
+        found = (*ties_of(source, page, partners, using=using), *lists, *visits)
         with transaction.atomic(using=using):
             write(source, page, strongest(tie for tie in found if tie.patient_id not in gone), changes, using=using)
         shares.update(tie.organisation_id for tie in visits)
@@ -401,7 +468,7 @@ def write(
         for caseload in caseloads
         if caseload.organisation_id == tie.organisation_id and tie.basis in caseload.filled_by
     }
-    theirs = memberships.filter(caseload__in=caseloads, patient__in=patients)
+    theirs = memberships.filter(caseload__in=caseloads, patient__in=patients, basis__in=events_of_care())
     standing = {(one.caseload_id, one.patient_id, one.basis): one for one in theirs}
     now = timezone.now()
 

@@ -66,7 +66,20 @@ def is_late(source: Source) -> bool:
     """Whether its newest data are older than expected. What was never imported is late as soon as it is expected."""
     if source.expected_within is None:
         return False
-    return source.imported_up_to is None or timezone.now() - source.imported_up_to > source.expected_within
+    since = late_since(source)
+    return since is None or timezone.now() > since
+
+
+def late_since(source: Source) -> datetime | None:
+    """When its newest data become too old; None: there are none."""
+    return source.imported_up_to + source.expected_within if source.imported_up_to and source.expected_within else None
+
+
+def late() -> list[Source]:
+    """The feeds that are late now. One that is stopped is not: whoever stopped it knows."""
+    stopped = FeedStop.objects.open().values("source")
+    expected = Source.objects.exclude(expected_within=None).exclude(pk__in=stopped).select_related("facility")
+    return [source for source in expected if is_late(source)]
 
 
 # ---------------------------------------------------------------- stopping and resuming

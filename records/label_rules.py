@@ -21,12 +21,12 @@ VALUED = "valueCodeableConcept"
 
 class Rules(NamedTuple):
     version: int
-    exact: dict[tuple[str, str], SensitiveClass]
+    exact: dict[tuple[str, str], frozenset[SensitiveClass]]
     """(system, code) of the systems in which a code says nothing about those below it."""
     icd10: frozenset[str]
     """The addresses of ICD-10."""
-    by_start: dict[str, SensitiveClass]
-    """Codes of ICD-10, without the dot."""
+    by_start: dict[str, frozenset[SensitiveClass]]
+    """Codes of ICD-10, without the dot, and the lists that have them."""
     lengths: tuple[int, ...]
     """Of the keys of `by_start`."""
 
@@ -36,17 +36,22 @@ def rules() -> Rules:
     tables: dict[str, Any] = tomllib.loads(DATA.read_text())
     version, systems = tables.pop("version"), tables.pop("systems")
     exact = {
-        (address, code): SensitiveClass(name)
+        (address, code): frozenset({SensitiveClass(name)})
         for name, lists in tables.items()
         for system, codes in lists.items()
         if system != "icd10"
         for address in systems[system]
         for code in codes
     }
-    starts = {
-        code.replace(".", ""): SensitiveClass(name) for name, lists in tables.items() for code in lists.get("icd10", ())
-    }
+    starts: dict[str, frozenset[SensitiveClass]] = {}
+    for name, lists in tables.items():
+        for code in lists.get("icd10", ()):
+            bare = code.replace(".", "")
+            starts[bare] = starts.get(bare, NONE) | {SensitiveClass(name)}
     return Rules(version, exact, frozenset(systems["icd10"]), starts, tuple(sorted({len(one) for one in starts})))
+
+
+NONE: frozenset[SensitiveClass] = frozenset()
 
 
 def classes_by_code(resource: dict[str, Any]) -> set[SensitiveClass]:
@@ -54,17 +59,16 @@ def classes_by_code(resource: dict[str, Any]) -> set[SensitiveClass]:
     table = rules()
     found: set[SensitiveClass] = set()
     for system, code in codings(resource):
-        sensitive = by_start(table, code) if system in table.icd10 else table.exact.get((system, code))
-        if sensitive:
-            found.add(sensitive)
+        found |= by_start(table, code) if system in table.icd10 else table.exact.get((system, code), NONE)
     for contained in resource.get("contained") or ():
         found |= classes_by_code(contained)
     return found
 
 
-def by_start(table: Rules, code: Any) -> SensitiveClass | None:
+def by_start(table: Rules, code: Any) -> frozenset[SensitiveClass]:
+    """The classes of a code of ICD-10: of each list that has a beginning of it."""
     bare = code.replace(".", "").upper() if isinstance(code, str) else ""
-    return next((table.by_start[bare[:n]] for n in table.lengths if bare[:n] in table.by_start), None)
+    return NONE.union(*(table.by_start[bare[:n]] for n in table.lengths if bare[:n] in table.by_start))
 
 
 def codings(resource: dict[str, Any]) -> list[tuple[Any, Any]]:

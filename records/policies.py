@@ -9,7 +9,7 @@ from clinicportal.models import StaffRole, User
 from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from clinicportal.texts import gettext as _
-from records.models import Agreement, EmergencyAccess, Grant, may_view
+from records.models import Agreement, ByHand, EmergencyAccess, Grant, may_view
 from records.models.emergencies import BY_RIGHT, MOST_UNREVIEWED
 from records.models.grants import GrantQuerySet
 
@@ -27,6 +27,37 @@ def check_can_take_away(user: User) -> None:
 def check_can_judge_reports(user: User) -> None:
     if not user.has_role(StaffRole.PRIVACY):
         raise Denied(_("Only a privacy officer can read what readers report about records"))
+
+
+def check_can_ask_why(user: User) -> None:
+    """Approvers change what a grant says, privacy officers answer for who saw what; others call one of them."""
+    if not (user.has_role(StaffRole.PRIVACY) or user.has_role(StaffRole.APPROVER)):
+        raise Denied(_("Only an approver or a privacy officer can ask why somebody sees a patient"))
+
+
+# Who may change what by hand: those who answer for it, and nobody more.
+BY_HAND = {
+    ByHand.Kind.LIST: (StaffRole.APPROVER, StaffRole.OPERATOR),
+    ByHand.Kind.REVIEW: (StaffRole.APPROVER,),
+    ByHand.Kind.LINK: (StaffRole.OPERATOR, StaffRole.PRIVACY),
+    ByHand.Kind.OPT_OUT: (StaffRole.PRIVACY,),
+    ByHand.Kind.LABEL: (StaffRole.PRIVACY,),
+}
+
+
+def kinds_by_hand(user: User) -> list[str]:
+    return [kind for kind, roles in BY_HAND.items() if any(user.has_role(role) for role in roles)]
+
+
+def check_can_change_by_hand(user: User, kind: str) -> None:
+    if kind not in kinds_by_hand(user):
+        raise Denied(_("This is done by other roles of our staff: ask a privacy officer, an approver or an operator"))
+
+
+def check_can_confirm_by_hand(user: User, entry: ByHand) -> None:
+    check_can_change_by_hand(user, entry.kind)
+    if entry.entered_by_id == user.pk:
+        raise Denied(_("Somebody else must confirm it: a second person who looks at the evidence"))
 
 
 def rights_to_look_up(user: User) -> GrantQuerySet:

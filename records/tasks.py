@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db import DEFAULT_DB_ALIAS
 
 from clinicportal.doorbell import ring
-from records import caseloads, feeds
+from records import byhand, caseloads, feeds, why
 from records.importing import drops
 from records.importing.storing import AlreadyRunning, Stopped, only_import_of
 from records.models import Source
@@ -26,6 +26,8 @@ def sweep() -> None:
         if drops.has_work(source) and not feeds.is_stopped(source) and not drops.is_pausing(source):
             ring(import_feed, str(source.pk))
     feeds.settle()
+    byhand.work()
+    why.answer_open()
 
 
 # Not acknowledged late: an import may take longer than the broker waits, and a killed one is found by its files.
@@ -58,3 +60,13 @@ def refresh_caseloads() -> None:
 @shared_task(ignore_result=True)
 def settle_stops() -> None:
     feeds.settle()
+
+
+@shared_task(ignore_result=True)
+def answer_questions() -> None:
+    why.answer_open()
+
+
+@shared_task(ignore_result=True)
+def work_by_hand() -> None:
+    byhand.work()

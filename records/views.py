@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -51,6 +52,15 @@ def uuid_of(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def moment_of(text: str) -> datetime | None:
+    """An aware time from the address, None for anything else."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -247,4 +257,5 @@ def timeline(request: SignedIn, pk: UUID) -> HttpResponse:
 
 @require_safe
 def access(request: SignedIn, pk: UUID) -> HttpResponse:
-    return render(request, "records/chart/access.jinja", {"page": access_pages.page(pk, by=request.user)})
+    page = access_pages.page(pk, by=request.user, before=moment_of(request.GET.get("before", "")))
+    return render(request, "records/chart/access.jinja", {"page": page})

@@ -253,6 +253,11 @@ PAUSED = {
 """Why the access of a person is paused: the note of a records.Suspension."""
 
 OPERATOR: dict[str, Next] = {
+    "feed_late": Next(
+        Turn.OPERATOR,
+        _("This feed has brought nothing new for longer than it should. Readers see how old its records are. See under "
+          "Feeds what its last import did, and ask the source. This closes by itself when data are back."),
+    ),
     "context_not_bound": Next(
         Turn.OPERATOR,
         _("No policy in our tenant asks everybody for a second factor in this authentication context, so the portal "

@@ -18,6 +18,7 @@ from records.chart import since
 from records.chart.frame import Frame, chart_of, open_frame
 from records.chart.lists import items_of, problems_of
 from records.chart.medicines import medicines_of
+from records.chart.paper import for_paper
 from records.chart.results import results_of
 from records.chart.rows import MOST_CURRENT, Row, earlier_versions, newest, of_type, reading
 from records.display import banner, dates, flowsheet, pages, results
@@ -55,6 +56,7 @@ def page(patient_id: UUID, *, by: User, printed: bool = False) -> pages.SummaryP
     with viewing(by):
         frame = open_frame(patient_id, "print" if printed else "summary", READ, by=by)
         stamp = stamp_of(frame, by=by) if printed else None
+        frame = for_paper(frame, by=by) if printed else frame
         recent = newest_of_each(frame.of_type("Observation"))
         earlier = earlier_versions(recent)
         looked = since.read(frame)

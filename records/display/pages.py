@@ -213,9 +213,26 @@ class Basis:
 
 
 @dataclass(frozen=True)
+class Openings:
+    """What one person opened of a record on one day."""
+
+    when: When
+    last: str
+    """The time of the last one, where there were several."""
+    who: str
+    what: str
+    basis: str
+
+
+@dataclass(frozen=True)
 class AccessPage:
     chart: Chart
     bases: tuple[Basis, ...]
+    openings: tuple[Openings, ...] = ()
+    organisation: str = ""
+    """Whose people are told by name: the reader's own."""
+    earlier: str = ""
+    """The address of those before, if there are any."""
 
 
 @dataclass(frozen=True)

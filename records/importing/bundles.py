@@ -11,7 +11,9 @@ wrong unnoticed: a slice that starts with a bracket and is JSON has the one poss
 from __future__ import annotations
 
 import re
-from mmap import mmap
+from array import array
+from collections.abc import Iterator
+from mmap import MADV_DONTNEED, mmap
 from typing import NamedTuple
 
 import orjson
@@ -109,22 +111,54 @@ def after(text: Text, end: int) -> int:
     raise Broken(position)
 
 
-class Entry:
+class Entry(NamedTuple):
     """Where the parts of one entry (fullUrl, resource, request) are in the text of its Bundle."""
 
-    __slots__ = ("end", "parts", "start")
+    start: int
+    end: int
+    parts: dict[bytes, Span]
 
-    def __init__(self, text: Text, start: int, *, exact: bool) -> None:
-        if text[start : start + 1] != b"{":
-            raise Broken(start)
-        self.start = start
-        self.parts: dict[bytes, Span] = {}
-        position = skip_space(text, start + 1)
-        while found := member(text, position):
-            name, value = found
-            self.parts[name] = Span(value, end_of(text, value, exact=exact))
-            position = after(text, self.parts[name].end)
-        self.end = skip_space(text, position) + 1
+
+def scan_entry(text: Text, start: int, *, exact: bool) -> Entry:
+    if text[start : start + 1] != b"{":
+        raise Broken(start)
+    parts: dict[bytes, Span] = {}
+    position = skip_space(text, start + 1)
+    while found := member(text, position):
+        name, value = found
+        parts[name] = Span(value, end_of(text, value, exact=exact))
+        position = after(text, parts[name].end)
+    return Entry(start, skip_space(text, position) + 1, parts)
+
+
+PARTS = (b"resource", b"fullUrl", b"request")
+
+
+class Places:
+    """Where the entries are, as 64 bytes for each: a Bundle may have millions."""
+
+    def __init__(self) -> None:
+        self.numbers = array("q")
+
+    def __len__(self) -> int:
+        return len(self.numbers) // (2 + 2 * len(PARTS))
+
+    def append(self, entry: Entry) -> None:
+        self.numbers.extend((entry.start, entry.end))
+        for name in PARTS:
+            self.numbers.extend(entry.parts.get(name, NOWHERE))
+
+    def __iter__(self) -> Iterator[Entry]:
+        step = 2 + 2 * len(PARTS)
+        for first in range(0, len(self.numbers), step):
+            start, end, *rest = self.numbers[first : first + step]
+            spans = zip(PARTS, zip(rest[::2], rest[1::2], strict=True), strict=True)
+            yield Entry(start, end, {name: Span(*span) for name, span in spans if span != NOWHERE})
+
+
+NOWHERE = (-1, -1)
+LET_GO = 1_000
+"""After so many entries, pages of the file that were read are given back."""
 
 
 class Bundle:
@@ -136,7 +170,7 @@ class Bundle:
     def __init__(self, text: Text, *, exact: bool) -> None:
         self.text, self.exact = text, exact
         self.parts: dict[bytes, Span] = {}
-        self.entries: list[Entry] = []
+        self.entries = Places()
         self.broken: int | None = None
         self.end: int | None = None
         try:
@@ -159,9 +193,21 @@ class Bundle:
     def _scan_entries(self, start: int) -> int:
         position = skip_space(self.text, start + 1)
         while self.text[position : position + 1] != b"]":
-            self.entries.append(Entry(self.text, position, exact=self.exact))
-            position = after(self.text, self.entries[-1].end)
+            entry = scan_entry(self.text, position, exact=self.exact)
+            self.entries.append(entry)
+            position = after(self.text, entry.end)
+            self._let_go(len(self.entries))
         return position + 1
+
+    def each(self) -> Iterator[Entry]:
+        for number, entry in enumerate(self.entries, 1):
+            yield entry
+            self._let_go(number)
+
+    def _let_go(self, number: int) -> None:
+        """What was read of a file stays in the system's cache and leaves our memory."""
+        if number % LET_GO == 0 and isinstance(self.text, mmap):
+            self.text.madvise(MADV_DONTNEED)
 
     def slice(self, span: Span | None) -> bytes:
         return self.text[span.start : span.end] if span else b""
@@ -175,7 +221,7 @@ def read_bundle(text: Text) -> Bundle:
 
 def are_json(bundle: Bundle) -> bool:
     try:
-        for entry in bundle.entries:
+        for entry in bundle.each():
             orjson.loads(bundle.slice(entry.parts.get(b"resource")) or b"null")
     except orjson.JSONDecodeError:
         return False

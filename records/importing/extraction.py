@@ -440,6 +440,11 @@ def contents_of(resource: dict[str, Any], addresses: Addresses) -> Iterator[str]
             yield target
 
 
+def is_patient(item: Any) -> bool:
+    """Whether an entry lists a patient: a list of patients is shown to nobody, and repeats nothing of them."""
+    return not item or text(item.get("reference")).startswith("Patient/")
+
+
 def of_fields(*names: str) -> Any:
     return lambda resource: [one for name in names for one in one_or_many(resource.get(name))]
 
@@ -474,7 +479,7 @@ CONTENTS: dict[str, Any] = {
     "DiagnosticReport": of_report,
     "DocumentManifest": of_fields("content"),
     "DocumentReference": of_document,
-    "List": lambda listed: [one.get("item") for one in listed.get("entry") or ()],
+    "List": lambda listed: [one["item"] for one in listed.get("entry") or () if not is_patient(one.get("item"))],
     "MedicationAdministration": of_fields("medicationReference"),
     "MedicationDispense": of_fields("medicationReference"),
     "MedicationRequest": of_fields("medicationReference"),

@@ -391,7 +391,7 @@ def expand(
         classes = outer | {labels.SensitiveClass.UNKNOWN}
     within = addresses.within(addresses_of_entries(bundle))
     number = first_number
-    for number, entry in enumerate(bundle.entries, first_number):
+    for number, entry in enumerate(bundle.each(), first_number):
         yield from receive_entry(bundle, entry, name, number, within, frozenset(classes), depth)
     if bundle.broken is not None:
         rest = bundle.text[bundle.broken :]
@@ -402,7 +402,7 @@ def expand(
 def addresses_of_entries(bundle: Bundle) -> dict[str, str]:
     """fullUrl -> Type/id of the entries, for references between them, forward ones included."""
     found = {}
-    for entry in bundle.entries:
+    for entry in bundle.each():
         url = text_part(bundle, entry, b"fullUrl")
         document = object_in(bundle.slice(entry.parts.get(b"resource"))) if url else None
         if document and (fhir_id := document.get("id") or id_in(url)):

@@ -18,7 +18,7 @@ from django.db import connections, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from records import caseloads, consents, links, requested
+from records import caseloads, consents, links, request_labels
 from records.ids import texts_of_ids
 from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
@@ -375,7 +375,7 @@ class Store:
         ids |= {self.id_of(target) for taken in fresh if taken.others or taken.links for target in taken.further()}
         here = Patient.objects.using(self.using).filter(pk__in=ids)
         classes = {str(id): as_array(labels) for id, labels in here.values_list("pk", "classes")}
-        requests = requested.of_patients(classes, using=self.using)
+        requests = request_labels.of_patients(classes, using=self.using)
         return [self.meet(taken, classes, requests, taken.id in known) for taken in fresh]
 
     def meet(
@@ -387,7 +387,7 @@ class Store:
             if of_patient == taken.holds == "{}":  # nearly all
                 return Ready(taken, patient_id, [], taken.awaits, labelled_by, "{}", settled=True, known=False)
         if requests and patient_id in requests:
-            labelled_by |= requested.set_by(requests[patient_id], taken.id, taken.section)
+            labelled_by |= request_labels.set_by(requests[patient_id], taken.id, taken.section)
         missing: set[str] = set()
         if taken.others or taken.links:
             missing = {target for target in taken.further() if self.id_of(target) not in classes}
@@ -437,8 +437,8 @@ class Store:
         for one in ready:
             if one.taken.type in caseloads.TELLING and one.patient_id:
                 self.touch([one.patient_id])
-            elif one.taken.type in DIRECTORY_TYPES:
-                self.partners_changed = True
+            elif one.taken.type in DIRECTORY_TYPES or (one.taken.type in caseloads.LISTING and not one.patient_id):
+                self.partners_changed = True  # or who is on a list of theirs
 
     def write_patients_named(self, ready: list[Ready]) -> None:
         """Further patients whom resources are about, and what is not here yet."""
@@ -507,7 +507,8 @@ class Store:
         gone = Resource.objects.using(self.using).filter(pk__in=ids, tombstoned_at=None)
         theirs = gone.filter(type__in=caseloads.TELLING).exclude(patient=None)
         self.touch(str(patient_id) for patient_id in theirs.values_list("patient_id", flat=True))
-        self.partners_changed |= gone.filter(type__in=DIRECTORY_TYPES).exists()
+        lists = Q(type__in=caseloads.LISTING, patient=None)
+        self.partners_changed |= gone.filter(Q(type__in=DIRECTORY_TYPES) | lists).exists()
         refused = list(gone.filter(type="Consent").exclude(patient=None).values_list("patient_id", "fhir_id"))
         for patient_id, fhir_id in refused:
             consents.apply(patient_id, f"Consent/{fhir_id}", [], using=self.using)

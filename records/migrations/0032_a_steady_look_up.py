@@ -59,6 +59,6 @@ $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("records", "0036_wall_of_emergencies")]
+    dependencies = [("records", "0031_finding_behind_the_wall")]
 
     operations = [migrations.RunSQL(LOOK_UP, reverse_sql=migrations.RunSQL.noop)]

@@ -16,7 +16,8 @@ from records.models.scope import InForceQuerySet
 
 
 def events_of_care() -> list[str]:
-    return [basis for basis in Membership.Basis.values if basis != Membership.Basis.LIST]
+    """The bases that our feeds tell of; memberships of others are never touched by them."""
+    return [basis for basis in Membership.Basis.values if basis != Membership.Basis.BY_HAND]
 
 
 class Caseload(models.Model):
@@ -58,6 +59,7 @@ class Membership(models.Model):
         CARE_TEAM = "care_team", _("Care team")
         APPOINTMENT = "appointment", _("Appointment")
         LIST = "list", _("List")
+        BY_HAND = "by_hand", _("By hand")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     caseload = models.ForeignKey(Caseload, on_delete=models.PROTECT, related_name="memberships")

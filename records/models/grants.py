@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any, Self
 
@@ -71,71 +72,89 @@ class Among(Func):
         return f"({row}) IN {query}", tuple(params)
 
 
+Conditions = dict[str, Any]
+"""What has to hold, each under the name of what stands in the way where it does not (records/why.py tells them)."""
+
+AGREEMENT = "organisation__agreements__"
+
+
+def to_count() -> Conditions:
+    """What a grant needs, together with an agreement of its organisation, to count at all now."""
+    paused = Suspension.objects.open()
+    # What was looked up holds only while the right to look up does, in the agreement and in the grant it came from.
+    right = Grant.objects.in_force().filter(pk=OuterRef("under"), ended_at=None, may_look_up=True)
+    right = right.exclude(Exists(paused.filter(grant=OuterRef("pk"))))
+    return {
+        "grant_to_come": Q(starts_at__lte=Now()),
+        "grant_over": Q(ends_at__gt=Now()),
+        "grant_ended": Q(ended_at=None),
+        "agreement_to_come": Q(**{AGREEMENT + "starts_at__lte": Now()}),
+        "agreement_over": Q(**{AGREEMENT + "ends_at__gt": Now()}),
+        "grant_paused": ~Exists(paused.filter(grant=OuterRef("pk"))),
+        "organisation_paused": ~Exists(paused.filter(organisation=OuterRef("organisation"))),
+        "person_paused": ~Exists(paused.filter(user=OuterRef("guest"))),
+        "right_to_look_up_gone": Q(under=None) | Q(Exists(right), **{AGREEMENT + "may_look_up": True}),
+    }
+
+
+def to_name(patient: str, facility: str) -> Conditions:
+    """What the pair needs to be about a patient at a facility: field paths of the outer query."""
+    there = Agreement.facilities.through.objects.filter(
+        agreement=OuterRef(AGREEMENT + "pk"), facility=OuterRef(OuterRef(facility))
+    )
+    return {
+        "facility_not_agreed": Exists(there),
+        "not_in_caseload": Q(patient=OuterRef(patient))
+        | Exists(members_of(OuterRef("caseload"), OuterRef(OuterRef(patient)))),
+    }
+
+
+def to_include(section: Any) -> Conditions:
+    """What the pair needs to include a section: a Value, or an OuterRef."""
+    return {
+        "section_not_granted": Contains(F("sections"), section),
+        "section_not_agreed": Contains(F(AGREEMENT + "sections"), section),
+    }
+
+
+def to_allow(classes: Any) -> Conditions:
+    """What the pair needs to allow all of these sensitive classes: a list, or an OuterRef."""
+    return {
+        "class_not_granted": Q(classes__contains=classes),
+        "class_not_agreed": Q(**{AGREEMENT + "classes__contains": classes}),
+    }
+
+
+def to_cover(*, patient: str, facility: str, section: str, classes: str) -> Conditions:
+    """What the pair needs to allow one row of the outer query.
+
+    `patient`, `facility` and `classes` are field paths of the outer query; `section` is one too, or a Section.
+    """
+    asked = models.Value(section) if section in Section.values else OuterRef(section)
+    return {**to_include(asked), **to_name(patient, facility), **to_allow(OuterRef(classes))}
+
+
 class GrantQuerySet(InForceQuerySet):
-    def in_force_for(self, user: User, *allowing: Any) -> Self:
+    def in_force_for(self, user: User, *further: Any) -> Self:
         """Grants by which `user` may read now, acting for the organisation chosen in this session.
 
         Joined with an agreement in force (one row for each pair); none when the organisation, the person or the grant
-        is suspended. `allowing` are further conditions on the pair: in one filter with the agreement's dates, as a
-        second one would join another agreement, and what two agreements allow would add up. What was looked up holds
-        only while the right to look up does, in the agreement and in the grant it came from.
+        is suspended. `further` are conditions on the pair: in one filter with the agreement's dates, as a
+        second one would join another agreement, and what two agreements allow would add up.
         """
-        right = (
-            Grant.objects.in_force()
-            .filter(pk=OuterRef("under"), ended_at=None, may_look_up=True)
-            .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
-        )
-        return (
-            self.in_force()
-            .filter(
-                *allowing,
-                Q(under=None) | Q(Exists(right), organisation__agreements__may_look_up=True),
-                guest=user,
-                organisation=user.acting_for,
-                ended_at=None,
-                organisation__agreements__starts_at__lte=Now(),
-                organisation__agreements__ends_at__gt=Now(),
-            )
-            .exclude(Exists(Suspension.objects.open().filter(grant=OuterRef("pk"))))
-            .exclude(Exists(Suspension.objects.open().filter(organisation=OuterRef("organisation"))))
-            .exclude(Exists(Suspension.objects.open().filter(user=OuterRef("guest"))))
-        )
+        return self.filter(*further, *to_count().values(), guest=user, organisation=user.acting_for)
 
     def annotate_agreement(self) -> Self:
         """Add the sections and the end of the agreement in force that goes with each row of `in_force_for`."""
-        agreement = "organisation__agreements__"
-        return self.annotate(agreement_sections=F(agreement + "sections"), agreement_ends_at=F(agreement + "ends_at"))
+        return self.annotate(agreement_sections=F(AGREEMENT + "sections"), agreement_ends_at=F(AGREEMENT + "ends_at"))
 
     def naming(self, user: User, *patients: Any) -> Self:
         """Grants in force by which `user` may know of patients who need no class: a row for each of `patients`."""
-        demographics = models.Value(Section.DEMOGRAPHICS)
         return self.in_force_for(
             user,
             *patients,
-            Contains(F("sections"), demographics),
-            Contains(F("organisation__agreements__sections"), demographics),
-            Q(organisation__agreements__facilities__sources__isnull=False),
-        )
-
-    def covering(self, user: User, *, patient: str, facility: str, section: str, classes: str) -> Self:
-        """Those of `in_force_for` that allow all of one row of the outer query.
-
-        `patient`, `facility` and `classes` are field paths of the outer query; `section` is one too, or a Section.
-        """
-        asked = models.Value(section) if section in Section.values else OuterRef(section)
-        agreement = "organisation__agreements__"
-        return self.in_force_for(
-            user,
-            Contains(F("sections"), asked),
-            Contains(F(agreement + "sections"), asked),
-            Exists(
-                Agreement.facilities.through.objects.filter(
-                    agreement=OuterRef(agreement + "pk"), facility=OuterRef(OuterRef(facility))
-                )
-            ),
-            Q(patient=OuterRef(patient)) | Exists(members_of(OuterRef("caseload"), OuterRef(OuterRef(patient)))),
-            Q(classes__contains=OuterRef(classes)),
-            Q(**{agreement + "classes__contains": OuterRef(classes)}),
+            *to_include(models.Value(Section.DEMOGRAPHICS)).values(),
+            Q(**{AGREEMENT + "facilities__sources__isnull": False}),
         )
 
 
@@ -198,15 +217,18 @@ def last_day(ends_at: datetime) -> date:
     return timezone.localdate(ends_at - timedelta(microseconds=1))
 
 
+VIEWER: dict[str, Callable[[User], bool]] = {
+    "account_inactive": lambda user: user.is_authenticated and user.is_active,
+    "no_second_factor": lambda user: user.mfa_proved,
+    "no_organisation": lambda user: bool(user.acting_for or user.emergencies),
+    "terms_not_accepted": lambda user: has_accepted_terms(user),
+}
+"""The conditions that no grant can replace, named like Conditions; the later ones are asked when the earlier hold."""
+
+
 def may_view(user: User) -> bool:
-    """Whether `user` may see any clinical row in this session: the conditions that no grant can replace."""
-    return bool(
-        user.is_authenticated
-        and user.is_active
-        and user.mfa_proved
-        and (user.acting_for or user.emergencies)
-        and has_accepted_terms(user)
-    )
+    """Whether `user` may see any clinical row in this session."""
+    return all(holds(user) for holds in VIEWER.values())
 
 
 def has_accepted_terms(user: User) -> bool:

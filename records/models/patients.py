@@ -15,7 +15,7 @@ from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import Caseload, Membership
 from records.models.emergencies import EmergencyAccess, ReviewReading, opened_without_a_grant, withheld
 from records.models.feeds import FeedStop, Source
-from records.models.grants import Among, Grant, OptOut, may_view
+from records.models.grants import Among, Conditions, Grant, OptOut, may_view, to_cover
 from records.models.organisations import Organisation
 from records.models.scope import Section, classes_field
 
@@ -34,14 +34,21 @@ class PatientQuerySet(models.QuerySet):
 
     def allowed_to(self, user: User) -> Self:
         """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
-        grants = Grant.objects.covering(
-            user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
-        )
-        opened = Q(Exists(grants), ~Exists(OptOut.objects.against(user, patient="pk")))
-        return self.filter(
-            opened | in_emergency(user) if user.emergencies else opened,
-            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
-        )
+        grants = Grant.objects.in_force_for(user, *self.coverage().values())
+        opened = Q(Exists(grants), *self.unrefused(user).values())
+        return self.filter(opened | in_emergency(user) if user.emergencies else opened, *self.held().values())
+
+    def coverage(self) -> Conditions:
+        """What one grant and agreement need to make a row visible; asked of grants, within a query of these rows."""
+        return to_cover(patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes")
+
+    def unrefused(self, user: User) -> Conditions:
+        """What must hold whatever grants allow, but for an emergency."""
+        return {"opted_out": ~Exists(OptOut.objects.against(user, patient="pk"))}
+
+    def held(self) -> Conditions:
+        """What must hold in any case."""
+        return {"feed_stopped": ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at"))}
 
     def listed_to(self, user: User) -> Self:
         """The same rule for lists: whom a grant names is asked once for all, and by class only for those with one.
@@ -57,9 +64,7 @@ class PatientQuerySet(models.QuerySet):
         source = "organisation__agreements__facilities__sources"
         by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", source)
         by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", source)
-        classed = Grant.objects.covering(
-            user, patient="pk", facility="source__facility", section=Section.DEMOGRAPHICS, classes="classes"
-        )
+        classed = Grant.objects.in_force_for(user, *self.coverage().values())
         known = members.values("patient").union(named.values("patient"))
         opened = Q(
             Q(Among(("pk", "source"), by_caseload), classes=[])

@@ -18,7 +18,7 @@ from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import members_of
 from records.models.emergencies import opened_without_a_grant, withheld
 from records.models.feeds import Facility, FeedStop, Source
-from records.models.grants import Grant, OptOut, may_view
+from records.models.grants import Conditions, Grant, OptOut, may_view, to_cover
 from records.models.organisations import Organisation
 from records.models.patients import Patient
 from records.models.scope import Section, SensitiveClass, classes_field
@@ -37,26 +37,35 @@ class ResourceQuerySet(models.QuerySet):
 
     def allowed_to(self, user: User) -> Self:
         """The rule itself, for `visible_to` and for the statements that are built from it (records/compiled.py)."""
-        grants = Grant.objects.covering(
-            user, patient="patient", facility="facility", section="section", classes="classes"
-        )
+        grants = Grant.objects.in_force_for(user, *self.coverage().values())
+        opened = Q(Exists(grants), *self.unrefused(user).values())
+        return self.filter(opened | in_emergency(user) if user.emergencies else opened, *self.held().values())
+
+    def coverage(self) -> Conditions:
+        """What one grant and agreement need to make a row visible; asked of grants, within a query of these rows."""
+        covered = to_cover(patient="patient", facility="facility", section="section", classes="classes")
         # Another patient in the same resource must be covered by the same grant.
         uncovered = AlsoAbout.objects.filter(resource=OuterRef(OuterRef("pk"))).exclude(
             Exists(members_of(OuterRef(OuterRef("caseload")), OuterRef("patient")))
         )
+        return {**covered, "another_not_in_caseload": ~Exists(uncovered)}
+
+    def unrefused(self, user: User) -> Conditions:
+        """What must hold whatever grants allow, but for an emergency."""
         others_opted_out = AlsoAbout.objects.filter(
             Exists(OptOut.objects.against(user, patient="patient")), resource=OuterRef("pk")
         )
-        opened = Q(
-            Exists(grants.exclude(Exists(uncovered))),
-            ~Exists(OptOut.objects.against(user, patient="patient")),
-            ~Exists(others_opted_out),
-        )
-        return self.filter(
-            opened | in_emergency(user) if user.emergencies else opened,
-            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
-            tombstoned_at=None,
-        )
+        return {
+            "opted_out": ~Exists(OptOut.objects.against(user, patient="patient")),
+            "another_opted_out": ~Exists(others_opted_out),
+        }
+
+    def held(self) -> Conditions:
+        """What must hold in any case."""
+        return {
+            "feed_stopped": ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
+            "no_longer_held": Q(tombstoned_at=None),
+        }
 
 
 def in_emergency(user: User) -> Q:
@@ -64,13 +73,10 @@ def in_emergency(user: User) -> Q:
 
     Every further patient whom the resource names needs a grant that allows all of it, as without the emergency.
     """
-    allowing = Grant.objects.covering(
-        user,
-        patient="patient",
-        facility="resource__facility",
-        section="resource__section",
-        classes="resource__classes",
+    covered = to_cover(
+        patient="patient", facility="resource__facility", section="resource__section", classes="resource__classes"
     )
+    allowing = Grant.objects.in_force_for(user, *covered.values())
     strangers = AlsoAbout.objects.filter(
         ~Exists(allowing) | Exists(OptOut.objects.against(user, patient="patient")), resource=OuterRef("pk")
     ).exclude(patient=OuterRef("patient"))

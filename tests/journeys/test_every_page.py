@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
+from playwright.sync_api import expect
 
 from tests.journeys import steps
 
@@ -13,19 +15,21 @@ CHART = (
     "care/", "access/", "print/", "report/",
 )  # fmt: skip
 WIDTHS = (1280, 320)
+PHONE = (320,)
+"""For pages of our staff: what is wrong at the desk is nearly always wrong here, too."""
 
 
-def check(one, path: str) -> list[str]:
+def check(one, path: str, widths=WIDTHS) -> list[str]:
     """What is wrong with the page at `path`, in words."""
     page = one.goes_to(path)
     page.wait_for_load_state("networkidle")
-    return look(page, path)
+    return look(page, path, widths)
 
 
-def look(page, path: str) -> list[str]:
+def look(page, path: str, widths=WIDTHS) -> list[str]:
     """What is wrong with the page that is open."""
     found = []
-    for width in WIDTHS:
+    for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
         for violation in Axe().run(page).response["violations"]:
             targets = [node["target"] for node in violation["nodes"]][:3]
@@ -122,12 +126,88 @@ def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
     ]
     found += [finding for path in paths for finding in check(guest, path)]
     found += without_script(guest, record)
-    officer = person("privacy@hospital.example")
+    officer, operator = person("privacy@hospital.example"), person("operator@hospital.example")
     officer.signs_in()
-    found += check(officer, "/privacy/")
-    found += check(officer, "/privacy/alerts/")
-    found += check(officer, "/reports/")
+    found += [finding for path in OF_PRIVACY for finding in check(officer, path, PHONE)]
+    found += answered_and_entered(officer, operator, record)
+    found += check(approver, "/by-hand/list/", PHONE)
+    found += feeds_pages(operator, officer)
+    found += check(operator, f"/feeds/moved/{steps.value(portal, MOVED, record.split('/')[2])}/", PHONE)
     reviewer = person("reviewer@hospital.example")
     reviewer.signs_in()
-    found += check(reviewer, "/reviews/")
+    found += check(reviewer, "/reviews/", PHONE)
     assert found == []
+
+
+OF_PRIVACY = (
+    "/privacy/",
+    "/privacy/alerts/",
+    "/reports/",
+    "/why/",
+    "/by-hand/",
+    "/by-hand/opt_out/",
+    "/by-hand/label/",
+    "/by-hand/link/",
+)
+
+
+def answered_and_entered(officer, operator, record: str) -> list[str]:
+    """The pages that a question and a change by hand lead to, by the worker of this portal."""
+    patient = record.split("/")[2]
+    page = officer.goes_to("/why/")
+    page.get_by_label("Who", exact=True).fill(GUEST)
+    page.get_by_label("Patient id").fill(patient)
+    page.get_by_role("button", name="Ask why").click()
+    expect(page.get_by_role("heading", name="For Northfield Practice: yes")).to_be_visible()
+    found = look(page, "/why/…/", PHONE)
+    page = officer.goes_to("/by-hand/label/")
+    page.get_by_role("button", name="Enter it").click()
+    found += look(page, "/by-hand/label/ refused", PHONE)
+    page.get_by_label("Patient id").fill(patient)
+    page.get_by_label("What to hold back").select_option("procedures")
+    page.get_by_label("Evidence").fill("Form of today, folder 12")
+    page.get_by_role("button", name="Enter it").click()
+    expect(page.get_by_role("heading", name="The change")).to_be_visible()
+    found += look(page, "/by-hand/…/", PHONE)
+    page.get_by_label("Why").fill("Entered for a look at this page")
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.get_by_text("Taken back. It ends in a moment.")).to_be_visible()
+    operator.signs_in()
+    return found + check(operator, "/by-hand/", PHONE)
+
+
+def feeds_pages(operator, officer) -> list[str]:
+    """A feed is stopped and resumed, each page as it stands on the way. Nothing is hidden: nothing came since."""
+    found = check(operator, "/feeds/", PHONE)
+    feed = operator.page.locator("main table a").first.get_attribute("href")
+    found += (
+        check(operator, "/feeds/moved/", PHONE) + check(operator, feed, PHONE) + check(operator, f"{feed}stop/", PHONE)
+    )
+    page = operator.page
+    page.get_by_role("button", name="Stop it now").click()
+    found += look(page, f"{feed}stop/ refused", PHONE)
+    now = timezone.localtime()
+    page.get_by_label("Hide what came since").fill(f"{now:%Y-%m-%d}")
+    page.get_by_label("Time").fill(f"{now:%H:%M}")
+    page.get_by_label("What is wrong").fill("Nothing, this is a look at the page")
+    page.get_by_role("button", name="Stop it now").click()
+    expect(page.get_by_role("heading", name="Stopped")).to_be_visible()
+    found += (
+        look(page, f"{feed} stopped", PHONE)
+        + check(operator, f"{feed}seen/", PHONE)
+        + check(operator, f"{feed}resume/", PHONE)
+    )
+    page.get_by_label("Why it is right again").fill("Nothing was wrong")
+    page.get_by_role("button", name="Ask a second person").click()
+    found += check(officer, feed, PHONE)
+    officer.page.get_by_role("button", name="Resume the feed").click()
+    expect(officer.page.get_by_text("Resumed.")).to_be_visible()
+    return found
+
+
+MOVED = """
+    INSERT INTO records_move (source_id, resource_id, type, section, from_patient, shown_from, note)
+    SELECT id, gen_random_uuid(), 'Observation', 'results', %s, now() - interval '1 hour', '' FROM records_source
+    LIMIT 1
+    RETURNING id
+"""

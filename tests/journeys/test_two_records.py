@@ -47,6 +47,9 @@ def test_two_records_in_two_tabs_stay_apart(person, portal):
         expect(page.get_by_text("Two records are open in this browser.")).to_be_visible()
         expect(page.locator(".cp-banner__name")).to_have_text(name)
 
+    patterns = {page.locator("[data-patient]").get_attribute("class") for page in (one, other)}
+    assert len(patterns) == 2, "the two look the same"
+
     # A part of the page names its patient, and what names another is not put in.
     asked = []
     other.on("request", lambda request: asked.append(request.headers.get("x-patient")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.core import mail
@@ -12,9 +13,11 @@ from django.urls import reverse
 from clinicportal import audit
 from clinicportal.models import StaffRole
 from clinicportal.rules import Denied
-from partners import incidents
+from partners import incidents, lateness, tasks
 from partners.models import Incident
-from tests.factories import client_for
+from records import feeds
+from records.models import FeedStop, Source
+from tests.factories import WORKER, client_for, days
 from tests.partners.conftest import make_approver
 from tests.partners.test_pages import text
 
@@ -100,3 +103,68 @@ def test_without_its_audit_event_nothing_is_closed(operator, monkeypatch):
 
 def test_an_empty_list_says_what_will_appear(operator):
     assert "Nothing to look at." in text(client_for(operator).get(reverse("partners:incidents")))
+
+
+# ---------------------------------------------------------------- feeds that are late
+
+
+@pytest.fixture
+def expected(source):
+    Source.objects.using(WORKER).filter(pk=source.pk).update(expected_within=timedelta(hours=2), imported_up_to=days(0))
+    return source
+
+
+def brought(source, when: float) -> None:
+    Source.objects.using(WORKER).filter(pk=source.pk).update(imported_up_to=days(when))
+
+
+def test_a_late_feed_is_told_once_and_closed_when_it_is_back(expected, operator):
+    tasks.sweep()
+    assert not Incident.objects.exists()
+    brought(expected, -1)
+    for _ in range(3):
+        tasks.sweep()
+    [message] = mail.outbox
+    assert "main (Main site)" in message.body
+    assert "/incidents/" in message.body
+    assert "main (Main site)" in text(client_for(operator).get(reverse("partners:incidents")))
+    brought(expected, 0)
+    tasks.sweep()
+    closed = Incident.objects.get()
+    assert (closed.closed_by, closed.note) == (None, "It is back.")
+    assert "It is back." in text(client_for(operator).get(reverse("partners:incidents")))
+    brought(expected, -1)
+    tasks.sweep()
+    assert len(mail.outbox) == 2, "late anew is a new cause"
+
+
+def test_an_operator_who_closed_it_is_not_told_again_until_it_was_back(expected, operator):
+    brought(expected, -1)
+    lateness.notice()
+    incidents.close(Incident.objects.get(), by=operator, note="Called them")
+    lateness.notice()
+    assert not Incident.objects.open().exists()
+    brought(expected, 0)
+    lateness.notice()
+    Source.objects.using(WORKER).filter(pk=expected.pk).update(expected_within=timedelta(microseconds=1))
+    lateness.notice()
+    assert Incident.objects.open().count() == 1
+
+
+def test_nobody_waits_for_a_feed_that_is_stopped_or_not_expected(expected, operator):
+    brought(expected, -1)
+    Source.objects.using(WORKER).update(expected_within=None)
+    lateness.notice()
+    Source.objects.using(WORKER).update(expected_within=timedelta(hours=2))
+    feeds.stop(expected, hidden_since=days(-1), reason="wrong", by=operator)
+    lateness.notice()
+    assert not Incident.objects.exists()
+    FeedStop.objects.using(WORKER).update(resume_asked_by=operator, resumed_by=make_approver(), resumed_at=days(0))
+    lateness.notice()
+    assert Incident.objects.open().exists(), "the stop was all that kept it quiet"
+
+
+def test_a_feed_that_never_brought_anything_is_late(expected):
+    Source.objects.using(WORKER).update(imported_up_to=None)
+    lateness.notice()
+    assert Incident.objects.get().code == "feed_late"

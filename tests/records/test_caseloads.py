@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from records import caseloads
+from records import caseloads, feeds
 from records.models import Caseload, Import, Membership, Organisation, Resource
 from tests import factories as make
 from tests.factories import WORKER, days
-from tests.records.feeds import Feed, about, organization, patient, ref, refs
+from tests.records.feeds import Feed, about, labelled, organization, patient, ref, refs
 
 NORTHFIELD = ref("Organization/n")
 
@@ -208,6 +208,91 @@ def test_between_two_visits_there_is_no_gap(send):
     assert timedelta(days=23) < membership.ends_at - timezone.now() < timedelta(days=25)
 
 
+# ---------------------------------------------------------------- lists
+
+
+def group(id: str = "g1", *, member: dict | None = None, **fields):
+    members = [{"entity": ref("Patient/p1"), **(member or {})}, {"entity": ref("Patient/gone")}]
+    return {"resourceType": "Group", "id": id, "type": "person", "actual": True, "active": True,
+            "managingEntity": NORTHFIELD, "member": members, **fields}  # fmt: skip
+
+
+def listing(id: str = "l1", *, entry: dict | None = None, **fields):
+    """A List of patients by somebody who works at the partner: R4 knows no organisation as its source."""
+    return {"resourceType": "List", "id": id, "status": "current", "mode": "working",
+            "source": ref("PractitionerRole/theirs"), "entry": [{"item": ref("Patient/p1"), **(entry or {})}],
+            **fields}  # fmt: skip
+
+
+ROLE = {"resourceType": "PractitionerRole", "id": "theirs", "practitioner": ref("Practitioner/x"),
+        "organization": NORTHFIELD}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "counts"),
+    [
+        ({}, True),
+        ({"member": {"period": {"start": day(2)}}}, False),
+        ({"member": {"period": {"end": day(-13)}}}, True),
+        ({"member": {"period": {"end": day(-16)}}}, False),
+        ({"member": {"inactive": True}, "meta": {"lastUpdated": f"{day(-13)}T00:00:00Z"}}, True),
+        ({"member": {"inactive": True}, "meta": {"lastUpdated": f"{day(-16)}T00:00:00Z"}}, False),
+        ({"active": False, "meta": {"lastUpdated": f"{day(-16)}T00:00:00Z"}}, False),
+        ({"actual": False}, False),
+        ({"type": "animal"}, False),
+        ({"managingEntity": ref("Organization/other")}, False),
+        ({"managingEntity": None}, False),
+    ],
+)
+def test_a_group_of_a_partner_counts_until_14_days_after_its_end(send, fields, counts):
+    assert send(group(**fields)) == ({("p1", "list", "Group/g1")} if counts else set())
+
+
+@pytest.mark.parametrize(
+    ("fields", "counts"),
+    [
+        ({}, True),
+        ({"entry": {"date": day(2)}}, False),
+        ({"entry": {"deleted": True}}, False),
+        ({"status": "retired", "date": day(-13)}, True),
+        ({"status": "retired", "date": day(-16)}, False),
+        ({"status": "entered-in-error"}, False),
+        ({"mode": "changes"}, False),
+        ({"source": ref("PractitionerRole/elsewhere")}, False),
+        ({"source": None}, False),
+        ({"subject": ref("Patient/p1"), "entry": {"item": ref("Condition/c1")}}, False),
+    ],
+)
+def test_a_list_by_somebody_of_a_partner_counts_until_14_days_after_it_is_retired(send, fields, counts):
+    assert send(ROLE, listing(**fields)) == ({("p1", "list", "List/l1")} if counts else set())
+
+
+def test_who_is_taken_off_a_list_is_out_at_once_and_nobody_sees_the_list(feed, send):
+    assert send(group())
+    assert only().ends_at is None
+    assert feed.resource("Group/g1").section is None
+    feed.send(group(member={"entity": ref("Patient/p2")}, meta={"versionId": "2"}))
+    assert in_force() == set()
+    feed.send(group(meta={"versionId": "3"}))
+    assert in_force() == {("p1", "list", "Group/g1")}
+    feed.send({"resourceType": "Bundle", "id": "b", "entry": [{"request": {"method": "DELETE", "url": "Group/g1"}}]})
+    assert in_force() == set()
+
+
+def test_a_list_from_a_stopped_feed_puts_nobody_in(feed, send):
+    assert send(group())
+    feeds.stop(
+        feed.source, hidden_since=days(-1), reason="wrong", by=make.make_user("Operator", staff_roles=["operator"])
+    )  # fmt: skip
+    feeds.settle(using=WORKER)
+    assert in_force() == set()
+
+
+def test_a_list_does_not_carry_what_its_patients_are_labelled_with(feed, send):
+    send(ROLE, listing(), meta=labelled("HIV"))
+    assert feed.resource("List/l1").holds == []
+
+
 @pytest.mark.parametrize(
     ("target", "counts"),
     [
@@ -292,12 +377,13 @@ def test_a_caseload_is_filled_by_the_events_it_names_only(send, northfield, faci
 
 def test_what_is_kept_by_hand_is_left_alone(feed, send, shared_care):
     send()
-    make.make_membership(shared_care, feed.patient(), basis="list", evidence="")
+    by_hand = make.make_membership(shared_care, feed.patient(), basis="by_hand", evidence="by hand 1")
     kept = make.make_membership(shared_care, feed.patient(), basis="registration", evidence="")
     assert len(send(generalPractitioner=[NORTHFIELD])) == 2
     assert len(send()) == 2
-    kept.refresh_from_db(using=WORKER)
-    assert (kept.evidence, kept.ends_at) == ("", None)
+    for one, evidence in ((kept, ""), (by_hand, "by hand 1")):
+        one.refresh_from_db(using=WORKER)
+        assert (one.evidence, one.ends_at) == (evidence, None)
 
 
 def test_a_basis_that_vanishes_ends_its_membership(feed, send):

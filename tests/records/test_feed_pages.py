@@ -27,7 +27,8 @@ SECRET = "Geheimnis"
 
 
 def staff(name: str, *roles: str):
-    return make.signed_in(make.make_user(name, staff_roles=list(roles), roles_checked_at=timezone.now()), None)
+    user = make.make_user(name, staff_roles=list(roles), roles_checked_at=timezone.now(), accepts_terms=False)
+    return make.signed_in(user, None)
 
 
 @pytest.fixture

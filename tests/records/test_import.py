@@ -14,6 +14,7 @@ from django.db import connection, connections
 from clinicportal.viewing import viewing
 from records.ids import resource_id, texts_of_ids
 from records.importing import extraction, reading, running, storing
+from records.importing.bundles import read_bundle
 from records.importing.references import Directory
 from records.importing.storing import AlreadyRunning, only_import_of
 from records.models import (
@@ -449,3 +450,16 @@ def test_ids_that_begin_alike_are_asked_for():
     seen = storing.Seen()
     assert seen.perhaps(["aaaaaa01-", "aaaaab01-", "aaaaaa02-"]) == ["aaaaaa02-"]
     assert seen.perhaps(["aaaaab01-", "aaaaac01-"]) == ["aaaaab01-"]
+
+
+def test_a_bundle_takes_little_memory_for_each_entry():
+    number = 20_000
+    text = b'{"resourceType":"Bundle","entry":[%s]}' % b",".join([b'{"fullUrl":"urn:x","resource":{"a":1}}'] * number)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    bundle = read_bundle(text)
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(bundle.entries) == number
+    assert {bundle.slice(one.parts[b"resource"]) for one in bundle.each()} == {b'{"a":1}'}
+    assert used < 100 * number

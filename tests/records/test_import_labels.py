@@ -267,7 +267,7 @@ def test_relabelling_follows_the_rules_and_keeps_what_they_do_not_say(feed, monk
     feed.write("c.json", about("Condition", "c2", code={"coding": [{"system": "urn:x", "code": "1"}]}))
     feed.run()
     now = label_rules.rules()
-    later = now._replace(version=now.version + 1, exact={("urn:x", "1"): SensitiveClass.VIOLENCE})
+    later = now._replace(version=now.version + 1, exact={("urn:x", "1"): frozenset({SensitiveClass.VIOLENCE})})
     for module in (label_rules, extraction, running, relabel_command):
         monkeypatch.setattr(module, "rules", lambda: later)
     monkeypatch.setattr(running, "RELABEL_AT_ONCE", 2)

@@ -17,9 +17,11 @@ from clinicportal.models import AuditEvent, StaffRole
 from clinicportal.proofs import Unproved
 from clinicportal.viewing import viewing
 from records import policies
+from records.chart import access as access_pages
 from records.chart import summary
 from records.models import Agreement, Look, RecordReport, Resource, ResourceVersion, SavedFilter, Section
 from tests import factories as make
+from tests.records.feeds import labelled
 from tests.records.test_chart import coded, counted, everything, observation, seat, text_of
 
 __all__ = ["everything", "seat"]
@@ -157,6 +159,40 @@ def test_printing_is_written_down_and_the_stamp_leads_back_to_it(seat, patient, 
     assert f"Stamp {str(printed.id)[:8]} Printed by {guest.display_name}" in seen
     assert "This view may be incomplete." in seen
     assert printed.user_id == guest.pk
+
+
+LABELS = [
+    ("ADOL", {}, "other"),
+    ("TBOO", {}, "other"),
+    ("PRS", {}, "other"),
+    ("NOPAT", {}, None),
+    ("HIV", {"labelled_by": ["request 1: hiv"]}, "hiv"),
+]
+
+
+@pytest.mark.parametrize(("code", "fields", "sensitive"), LABELS)
+def test_what_is_not_for_the_patient_or_the_family_is_on_the_screen_and_not_on_paper(
+    seat, guest, patient, agreement, code, fields, sensitive
+):
+    classes = [sensitive] if sensitive else []
+    Agreement.objects.using(WORKER).update(classes=classes)
+    guest.grants.using(WORKER).update(classes=classes)
+    paper = text_of(seat.get(f"/patients/{patient.pk}/print/")).partition("Summary")[2]
+    body = {"code": coded("Secret"), "clinicalStatus": coded("active", code="active"), "meta": labelled(code)}
+    make.make_resource(patient, Section.PROBLEMS, body=body, classes=classes, own_classes=classes, **fields)
+    assert "Secret" in text_of(seat.get(f"/patients/{patient.pk}/"))
+    printed = text_of(seat.get(f"/patients/{patient.pk}/print/"))
+    assert "Secret" not in printed
+    assert "Paper never has what is marked as not for the patient" in printed
+    assert "Paper never has" in paper, "said for every patient alike"
+
+
+def test_other_classes_that_were_granted_are_on_paper(seat, guest, patient, agreement):
+    Agreement.objects.using(WORKER).update(classes=["hiv"])
+    guest.grants.using(WORKER).update(classes=["hiv"])
+    body = {"code": coded("Seen"), "clinicalStatus": coded("active", code="active"), "meta": labelled("HIV")}
+    make.make_resource(patient, Section.PROBLEMS, body=body, classes=["hiv"], labelled_by=["text: hiv"])
+    assert "Seen" in text_of(seat.get(f"/patients/{patient.pk}/print/"))
 
 
 def test_the_outsider_can_neither_print_nor_take_nor_report(outsider, patient, grant):
@@ -503,3 +539,55 @@ def test_what_stays_in_view_on_a_phone_is_who_and_nothing_clinical(seat, patient
     assert "Born" in stays
     assert "Latex" not in stays
     assert "Latex" in rest
+
+
+@pytest.mark.parametrize("born", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_birth_at_either_end_of_the_calendar_breaks_no_page(seat, patient, born):
+    name = [{"family": "Edge"}]
+    make.make_resource(patient, Section.DEMOGRAPHICS, "Patient", body={"birthDate": born, "name": name})
+    seen = text_of(seat.get(f"/patients/{patient.pk}/"))
+    assert f"Born {'01-Jan-0001' if born < '1' else '31-Dec-9999'}" in seen
+
+
+# ------------------------------------------------------------------------------------------------ who opened it
+
+
+def test_the_history_names_the_people_of_the_readers_organisation_and_nobody_else(seat, guest, patient, agreement):
+    colleague = make.signed_in(make.make_user("Colleague"), guest_organisation := agreement.organisation)
+    make.make_grant(colleague, guest_organisation.caseloads.get())
+    other = make.make_organisation("Clinic for addiction")
+    make.make_agreement(other, patient.source.facility)
+    stranger = make.signed_in(make.make_user("Stranger"), other)
+    make.make_grant(stranger, make.make_caseload(other, patient.source.facility, patient, name="Elsewhere"))
+    make.client_for(colleague).get(f"/patients/{patient.pk}/results/")
+    make.client_for(colleague).get(f"/patients/{patient.pk}/problems/")
+    make.client_for(stranger).get(f"/patients/{patient.pk}/")
+    seen = text_of(seat.get(f"/patients/{patient.pk}/access/"))
+    assert re.search(r"Colleague Results, Problems Registration", seen), seen
+    assert "Stranger" not in seen
+    assert "addiction" not in seen
+    assert "Partner B" in seen
+    read = events("audit-read")[-1]
+    assert (read.user_id, read.detail) == (guest.pk, {"shown": 2, "section": "access"})
+    elsewhere = text_of(make.client_for(stranger).get(f"/patients/{patient.pk}/access/"))
+    assert "Colleague" not in elsewhere
+
+
+def test_the_history_of_another_patient_is_not_told(seat, guest, patient, stranger, outsider):
+    make.make_membership(guest.grants.get().caseload, stranger)
+    seat.get(f"/patients/{stranger.pk}/results/")
+    assert "Results" not in text_of(seat.get(f"/patients/{patient.pk}/access/")).partition("Who opened")[2]
+    assert make.client_for(outsider).get(f"/patients/{patient.pk}/access/").status_code == 404
+    assert not [one for one in events("audit-read") if one.user_id == outsider.pk]
+
+
+def test_a_long_history_goes_on_where_the_page_ended(seat, patient, monkeypatch):
+    monkeypatch.setattr(access_pages, "OPENINGS", 2)
+    for section in ("results", "problems", "timeline"):
+        seat.get(f"/patients/{patient.pk}/{section}/")
+    page = seat.get(f"/patients/{patient.pk}/access/")
+    assert "Problems, Timeline" in text_of(page)
+    assert "Results" not in text_of(page).partition("Who opened")[2]
+    earlier = re.search(r'href="(\?before=[^"]+)"', page.content.decode())[1].replace("&amp;", "&")
+    assert "Results" in text_of(seat.get(f"/patients/{patient.pk}/access/{earlier}")).partition("Who opened")[2]
+    assert seat.get(f"/patients/{patient.pk}/access/?before=yesterday").status_code == 200

@@ -12,7 +12,7 @@ from django.db import ProgrammingError, connection, connections
 
 from clinicportal.models import Terms, TermsAcceptance, User
 from clinicportal.viewing import CLINICAL_TABLES, NoViewer, viewing
-from records import compiled
+from records import compiled, why
 from records.models import (
     AlsoAbout,
     FeedStop,
@@ -395,11 +395,86 @@ def c(guest, grant, agreement, caseload, patient, resource, source, organisation
     return cast
 
 
+CLASS, SECTION = {"class_not_granted", "class_not_agreed"}, {"section_not_granted", "section_not_agreed"}
+REASONS: dict[str, tuple[set[str], set[str]]] = {
+    "account inactive": ({"account_inactive"}, {"account_inactive"}),
+    "terms not accepted": ({"terms_not_accepted"}, {"terms_not_accepted"}),
+    "terms accepted by whoever was proved before": ({"terms_not_accepted"}, {"terms_not_accepted"}),
+    "has to sign in anew": ({"person_paused"}, {"person_paused"}),
+    "newer terms published": ({"terms_not_accepted"}, {"terms_not_accepted"}),
+    "no second factor": ({"no_second_factor"}, {"no_second_factor"}),
+    "no organisation chosen": ({"no_organisation", "no_grant"}, {"no_organisation", "no_grant"}),
+    "another organisation chosen": ({"no_grant"}, {"no_grant"}),
+    "person suspended": ({"person_paused"}, {"person_paused"}),
+    "organisation suspended": ({"organisation_paused"}, {"organisation_paused"}),
+    "grant suspended": ({"grant_paused"}, {"grant_paused"}),
+    "grant ended": ({"grant_ended"}, {"grant_ended"}),
+    "grant not begun": ({"grant_to_come"}, {"grant_to_come"}),
+    "grant over": ({"grant_over"}, {"grant_over"}),
+    "agreement over": ({"agreement_over"}, {"agreement_over"}),
+    "agreement not begun": ({"agreement_to_come"}, {"agreement_to_come"}),
+    "agreement lacks the facility": ({"facility_not_agreed"}, {"facility_not_agreed"}),
+    "agreement lacks the section": (set(), {"section_not_agreed"}),
+    "agreement lacks demographics": ({"section_not_agreed"}, set()),
+    "grant lacks the section": (set(), {"section_not_granted"}),
+    "no section at all": (set(), {"in_no_section"}),
+    "class not granted": (set(), CLASS),
+    "class granted, not agreed": (set(), {"class_not_agreed"}),
+    "class agreed, not granted": (set(), {"class_not_granted"}),
+    "one of two classes granted": (set(), {"class_not_granted"}),
+    "restricted without a reason": (set(), {"label_not_understood"}),
+    "unknown label": (set(), {"label_not_understood"}),
+    "patient's class not granted": (CLASS, set()),
+    # Of two that each allow half, the one that lasts longest is named.
+    "grants don't add up": (set(), {"section_not_granted"}),
+    "agreements don't add up": (set(), {"facility_not_agreed"}),
+    "an agreement that is over adds nothing": ({"class_not_agreed"}, {"class_not_agreed"}),
+    "agreements don't add up for the patient": ({"facility_not_agreed"}, set()),
+    "grants don't add up for the patient": ({"grant_to_come"}, {"not_in_caseload"}),
+    "named patient at another facility": ({"facility_not_agreed"}, {"facility_not_agreed"}),
+    "membership over": ({"not_in_caseload"}, {"not_in_caseload"}),
+    "membership not begun": ({"not_in_caseload"}, {"not_in_caseload"}),
+    "membership gone": ({"not_in_caseload"}, {"not_in_caseload"}),
+    "opt-out for all": ({"opted_out"}, {"opted_out"}),
+    "opt-out for this organisation": ({"opted_out"}, {"opted_out"}),
+    "also about a stranger": (set(), {"another_not_in_caseload"}),
+    "also about one who opted out": (set(), {"another_opted_out"}),
+    "feed stopped, all came since": ({"feed_stopped"}, {"feed_stopped"}),
+    "feed stopped, the resource came since": (set(), {"feed_stopped"}),
+    "feed stopped, the patient came since": ({"feed_stopped"}, set()),
+    "tombstoned": (set(), {"no_longer_held"}),
+    # Beside what was looked up stands the grant of a caseload: of two that lack one thing the longer one is named.
+    "looked up, by a colleague": ({"not_in_caseload"}, {"not_in_caseload"}),
+    "looked up, the day is over": ({"not_in_caseload"}, {"not_in_caseload"}),
+    "looked up, the grant has lost the right": ({"right_to_look_up_gone"}, {"right_to_look_up_gone"}),
+    "looked up, the agreement has lost the right": ({"right_to_look_up_gone"}, {"right_to_look_up_gone"}),
+    "looked up, another agreement has the right": ({"facility_not_agreed"}, {"facility_not_agreed"}),
+    "looked up, the grant with the right ended": ({"right_to_look_up_gone"}, {"right_to_look_up_gone"}),
+    "looked up, the grant with the right is over": ({"right_to_look_up_gone"}, {"right_to_look_up_gone"}),
+    "looked up, the grant with the right is suspended": ({"right_to_look_up_gone"}, {"right_to_look_up_gone"}),
+    "looked up, opted out since": ({"opted_out"}, {"opted_out"}),
+    "looked up, at another facility": ({"facility_not_agreed"}, {"facility_not_agreed"}),
+    "looked up, a section that is not granted": (set(), {"section_not_granted"}),
+    "looked up, also about a stranger": (set(), {"another_not_in_caseload"}),
+}
+"""What the explanation (records/why.py) names for the patient and for the resource: the condition that was changed."""
+
+
+def explained(user: User, c) -> list[why.Explanation]:
+    return [why.explain(row, user, using=WORKER) for row in (c.patient, c.resource)]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_guest_sees_exactly_what_one_grant_allows(c, case):
     change, expected = CASES[case]
     change(c)
     assert seen_by(c.guest, c.resource) == every_way(expected)
+    user = User.objects.get(pk=c.guest.pk)
+    user.acting_for, user.mfa_proved = c.guest.acting_for, c.guest.mfa_proved
+    found = explained(user, c)
+    assert tuple(one.visible for one in found) == expected
+    assert all(one.by for one in found if one.visible), "visible, and no grant is named"
+    assert tuple(set(one.reasons) for one in found) == REASONS.get(case, (set(), set()))
 
 
 def test_staff_see_no_patient(c):

@@ -232,9 +232,22 @@ function startRecord() {
   if (!("BroadcastChannel" in window)) return;
   const channel = new BroadcastChannel("clinicportal-records");
   const others = new Map();
+  // Six patterns: of two records that would have the same one, the tabs agree by their ids who takes the next.
+  const patterns = 6;
+  const dress = (open) => {
+    const taken = new Map();
+    for (const id of [...open].sort()) {
+      let pattern = parseInt(id.slice(0, 4), 16) % patterns;
+      while (taken.size < patterns && [...taken.values()].includes(pattern)) pattern = (pattern + 1) % patterns;
+      taken.set(id, pattern);
+    }
+    mark.className = mark.className.replace(/cp-seed-\d/, `cp-seed-${taken.get(patient)}`);
+  };
   const show = () => {
     const now = Date.now();
-    mark.hidden = ![...others.values()].some((seen) => now - seen < 15000);
+    const open = [...others].filter(([, seen]) => now - seen < 15000).map(([id]) => id);
+    mark.hidden = !open.length;
+    dress([patient, ...open]);
     document.querySelector(".cp-banner")?.classList.toggle("cp-banner--two", !mark.hidden);
   };
   const say = () => channel.postMessage({ patient });

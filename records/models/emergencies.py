@@ -4,7 +4,7 @@ It passes the caseload, an opt-out, sections and classes. It does not pass: a su
 an agreement that is over or does not cover the facility, a stopped feed, a tombstone, a type that is mapped to no
 section, psychotherapy notes and what could be one, and another patient in the same resource
 (docs/decisions/0031-emergency-access.md). Beside `opened_without_a_grant` here the rule stands in the wall
-(migrations/0036_wall_of_emergencies.py and 0037).
+(migrations/0036_wall_of_emergencies.py).
 """
 
 from __future__ import annotations

@@ -65,7 +65,12 @@ def statements(captured: CaptureQueriesContext) -> int:
 CHARTS = 200
 """Patients of a guest whose charts are opened in turn."""
 PAGES = ("", "results", "medicines", "problems", "allergies", "immunisations", "encounters", "documents", "timeline")
-BARE = "SELECT raw FROM records_resource WHERE patient_id = %s"
+BARE = {
+    "a record": "SELECT raw FROM records_resource WHERE patient_id = %s",
+    "a list": "SELECT p.id, p.family, p.given, p.birth_date FROM records_membership m JOIN records_patient p"
+    " ON p.id = m.patient_id WHERE m.caseload_id = %s ORDER BY p.sort_name, p.id LIMIT 51",
+}
+"""What the pages are compared with: no wall, no rule, no audit."""
 
 
 def prepare_reading() -> None:
@@ -73,7 +78,9 @@ def prepare_reading() -> None:
     guests = {name: seat_of(f"Bench {name.title()} reader") for name in ("one", "many", "several")}
     patients = guests["many"]["patients"]
     facts = {"guests": guests, "queries": count_statements(guests["many"]), "long": long_patients()}
-    facts |= {"baseline": baseline(patients), "resources": resources()}
+    with transaction.atomic():
+        caseload = str(Caseload.objects.get(name="many").pk)
+    facts |= {"baseline": baseline(patients, caseload), "resources": resources()}
     with transaction.atomic():
         print(json.dumps(facts))
 
@@ -117,14 +124,19 @@ def owner() -> Any:
     return psycopg.connect(embedded.services().database_worker_url)
 
 
-def baseline(patients: list[str]) -> tuple[str, float]:
+def baseline(patients: list[str], caseload: str) -> list[tuple[str, float]]:
+    asked = {"a record": patients * 3, "a list": [caseload] * 100}
+    return [(BARE[name], median_of(BARE[name], values)) for name, values in asked.items()]
+
+
+def median_of(sql: str, values: list[str]) -> float:
     with owner() as bare:
         times = []
-        for patient in patients * 3:
+        for value in values:
             start = time.perf_counter()
-            bare.execute(BARE, [patient]).fetchall()
+            bare.execute(sql, [value]).fetchall()
             times.append((time.perf_counter() - start) * 1000)
-    return BARE, statistics.median(times)
+    return statistics.median(times)
 
 
 def resources() -> int:

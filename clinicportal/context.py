@@ -1,6 +1,7 @@
 """What every page knows: who reads it, where they can go, and when their session ends."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -9,9 +10,9 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from django.utils.crypto import salted_hmac
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from clinicportal.middleware import CAPACITIES
+from clinicportal.texts import gettext_lazy as _
 
 
 class Entry(NamedTuple):
@@ -86,13 +87,21 @@ def links(entries: Iterable[Entry], path: str) -> Iterator[dict[str, Any]]:
     entries = list(entries)
     here = max((entry.path for entry in entries if path.startswith(entry.path)), key=len, default="")
     for entry in entries:
-        try:
-            resolve(entry.path)
-        except Resolver404:
-            continue
-        yield {"href": entry.path, "text": entry.text, "current": entry.path == here}
+        if is_there(entry.path):
+            yield {"href": entry.path, "text": entry.text, "current": entry.path == here}
 
 
+@cache
+def is_there(path: str) -> bool:
+    """Whether some page has this path; which pages there are does not change while a process runs."""
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    return True
+
+
+@cache
 def path_of(name: str, otherwise: str) -> str:
     try:
         return reverse(name)

@@ -6,10 +6,11 @@ import jinja2
 from django.forms.renderers import DjangoTemplates
 from django.template import engines
 from django.templatetags.static import static
-from django.urls import reverse
 from django.utils import translation
 
+from clinicportal.addresses import path_to
 from clinicportal.dates import clinical_date, clinical_time, iso, plain_date
+from clinicportal.drawing import cell_class, drawn_when
 from clinicportal.forms import problems, widget_context
 from clinicportal.texts import gettext, text
 
@@ -31,14 +32,10 @@ def environment(**options: Any) -> jinja2.Environment:
         npgettext=translation.npgettext,
         newstyle=True,
     )
-    env.globals.update(_=text, static=static, url=url, problems=problems, widget_context=widget_context)
+    env.globals.update(_=text, static=static, url=path_to, problems=problems, widget_context=widget_context)
+    env.globals.update(drawn_when=drawn_when, cell_class=cell_class)
     env.filters.update(clinical_date=clinical_date, clinical_time=clinical_time, plain_date=plain_date, iso=iso)
     return env
-
-
-def url(name: str, *args: Any, **kwargs: Any) -> str:
-    """Return the path of a named page: `{{ url("partners:request", request.pk) }}`."""
-    return reverse(name, args=args or None, kwargs=kwargs or None)
 
 
 class NHSRenderer(DjangoTemplates):

@@ -1,11 +1,12 @@
 """gettext that remembers: a chart page asks for hundreds of texts, and Django goes through its catalogues for each."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import jinja2
 from django.conf import settings
 from django.utils import translation
+from django.utils.functional import lazy
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
@@ -15,10 +16,24 @@ def _in_language(language: str | None, message: str) -> str:
     return translation.gettext(message)
 
 
+@cache
+def _language_matters() -> bool:
+    return len(settings.LANGUAGES) > 1
+
+
 def gettext(message: str) -> str:
     """`message` in the language of this request."""
     # Asking which language that is costs more than the answer, so nobody asks where there is one.
-    return _in_language(translation.get_language() if len(settings.LANGUAGES) > 1 else None, message)
+    return _in_language(translation.get_language() if _language_matters() else None, message)
+
+
+gettext_lazy = lazy(gettext, str)
+"""For texts that stand in a module: Django's own goes through the catalogues each time that one is shown."""
+
+
+@lru_cache(maxsize=8192)
+def _safe(message: str) -> Markup:
+    return Markup(message)  # noqa: S704 - messages are ours; what stands in them is escaped
 
 
 @jinja2.pass_eval_context
@@ -27,5 +42,5 @@ def text(context: EvalContext, message: str, **variables: Any) -> str:
     text where the template does not escape: mails are no HTML."""
     found = gettext(message)
     if context.autoescape:
-        found = Markup(found)  # noqa: S704 - messages are ours; what stands in them is escaped
+        found = _safe(found)
     return found % variables if variables or "%" in message else found

@@ -265,10 +265,23 @@ def visible_patient(patient_id: UUID, *, by: User) -> Patient | None:
     return patient_of(found[0]) if found else None
 
 
-def patient_of(values: Sequence[Any]) -> Patient:
+def patient_of(values: Sequence[Any], source: Source | None = None) -> Patient:
     """A patient with source and facility, of COLUMNS."""
+    here = len(OF_PATIENT)
+    return Patient(**dict(zip(OF_PATIENT, values[:here], strict=True)), source=source or source_of(values))
+
+
+def source_of(values: Sequence[Any]) -> Source:
+    """The source with its facility, of COLUMNS."""
     here, there = len(OF_PATIENT), len(OF_PATIENT) + len(OF_SOURCE)
     facility = Facility(**dict(zip(("id", "name"), values[there:], strict=True)))
     names = [name.removeprefix("source__") for name in OF_SOURCE]
-    source = Source(**dict(zip(names, values[here:there], strict=True)), facility=facility)
-    return Patient(**dict(zip(OF_PATIENT, values[:here], strict=True)), source=source)
+    return Source(**dict(zip(names, values[here:there], strict=True)), facility=facility)
+
+
+def patients_of(found: Iterable[Sequence[Any]]) -> list[Patient]:
+    """Patients of rows of COLUMNS; those of one source share it."""
+    found, place = list(found), len(OF_PATIENT)
+    sources = {values[place]: values for values in found}
+    made = {pk: source_of(values) for pk, values in sources.items()}
+    return [patient_of(values, made[values[place]]) for values in found]

@@ -12,11 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F, Value
 
 from clinicportal.models import User
-from records.compiled import Allowed, IsAnyOf, Reading
+from records.compiled import Allowed, IsAnyOf, Reading, run
 from records.display.news import COUNTED, News
 from records.models import Look, Patient
 
@@ -37,9 +36,7 @@ RETURNING since
 
 def note(patient: Patient, *, by: User) -> datetime | None:
     """Write down that `by` looks now; return when their earlier visit ended, None when there was none."""
-    with connection.cursor() as cursor:
-        cursor.execute(NOTE, [by.pk, patient.pk, f"{VISIT.total_seconds()} seconds"])
-        [(since,)] = cursor.fetchall()
+    [(since,)] = run(NOTE, [by.pk, patient.pk, VISIT])  # prepared: planning the wall would be most of it
     return since
 
 

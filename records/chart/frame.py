@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
+from clinicportal.addresses import path_to
 from clinicportal.models import User
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 from clinicportal.viewing import viewing
 from records import access, feeds, looks
 from records.access import Opened
@@ -154,7 +155,7 @@ def new_words(count: int) -> str:
 
 
 def url(frame: Frame, name: str) -> str:
-    return reverse(f"records:{name}", args=[frame.patient.pk])
+    return path_to(f"records:{name}", frame.patient.pk)
 
 
 def allergies_of(frame: Frame) -> allergies.Allergies:

@@ -96,7 +96,7 @@ def shown_of(
     found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False, besides: Sequence[Patient] = ()
 ) -> Shown:
     """`besides` are patients whom the page shows apart from the list."""
-    patients = [access.patient_of(values[:-1]) for values in found[:most]]
+    patients = access.patients_of(values[:-1] for values in found[:most])
     every = {patient.pk: patient for patient in (*patients, *besides)}
     access.list_patients(every.values(), by=by, searched=searched)
     ids = [patient.pk for patient in patients]

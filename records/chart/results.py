@@ -12,10 +12,10 @@ from uuid import UUID
 
 from django.db.models import Subquery
 from django.utils import timezone
-from django.utils.translation import gettext_lazy
 
 from clinicportal.models import User
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 from clinicportal.viewing import viewing
 from records.chart import rows as row_lists
 from records.chart.frame import Frame, chart_of, open_frame

@@ -7,14 +7,15 @@ Each statement begins with what the banner needs, so that a page asks once. Its 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, Q, QuerySet, Subquery, Value
+from django.db.models import Case, Exists, F, Q, QuerySet, Subquery, Value, When
 
 from records.compiled import Allowed, Reading
 from records.display import fhir
@@ -86,20 +87,30 @@ def time_of_row(held: QuerySet[Resource]) -> Subquery:
     return Subquery(held.filter(pk=ROW).values("time")[:1])
 
 
-ABOUT: tuple[Part, ...] = (
-    newest(1, section=Section.DEMOGRAPHICS, type="Patient"),
-    newest(MOST_CURRENT, section=Section.ALLERGIES),
-)
+BANNER: Mapping[Section, tuple[str, ...]] = {
+    Section.DEMOGRAPHICS: ("Patient",),
+    Section.ALLERGIES: ("AllergyIntolerance",),
+}
 """What the banner shows of a record."""
 
 
-def reading(*parts: Part, **stand_ins: Any) -> Reading:
-    """ABOUT and then `parts`, in one statement."""
+def reading(*parts: Part, whole: Mapping[Section, tuple[str, ...]] | None = None, **stand_ins: Any) -> Reading:
+    """BANNER and then `parts`, in one statement; with BANNER what a page needs `whole`: types of sections.
+
+    All that is read whole is one part, since each part brings the whole rule along and costs more than its rows.
+    """
+    sections = {**BANNER, **(whole or {})}
+
+    def read_whole(held: QuerySet[Resource]) -> QuerySet[Resource]:
+        wanted = reduce(or_, (Q(section=section, type__in=types) for section, types in sections.items()))
+        return newest_first(held.filter(wanted, section__in=sections))[: MOST_CURRENT * len(sections)]
 
     def build(allowed: Allowed, patient: UUID, **_: Any) -> list[Any]:
         held = allowed.resources.filter(patient=patient)
-        every = [(0, part) for part in ABOUT] + [(1, part) for part in parts]
-        return [part(held).annotate(part=Value(place)).values_list(*COLUMNS, "part") for place, part in every]
+        of_banner = Case(When(section__in=BANNER, then=Value(0)), default=Value(1))
+        first = read_whole(held).annotate(part=of_banner)
+        every = [first, *(part(held).annotate(part=Value(1)) for part in parts)]
+        return [part.values_list(*COLUMNS, "part") for part in every]
 
     return Reading(build, patient=PATIENT, **stand_ins)
 
@@ -114,7 +125,7 @@ def list_reading(section: str, types: tuple[str, ...], most: int, *, continued: 
 
 
 def split(found: Iterable[Sequence[Any]]) -> tuple[list[Row], list[Row]]:
-    """What a `reading` found: the rows of ABOUT, and those of the page."""
+    """What a `reading` found: the rows of BANNER, and those of the page."""
     both: tuple[list[Row], list[Row]] = ([], [])
     for *values, part in found:
         both[part].append(Row(*values))

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.utils.translation import gettext_lazy
-
+from clinicportal.texts import gettext_lazy
 from records.chart.frame import Frame
 from records.chart.rows import versions_of
 from records.display import allergies, banner, dates, fhir, medicines, results, since, timeline

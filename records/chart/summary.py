@@ -28,24 +28,27 @@ RECENT_RESULTS = 80
 """Observations among which the newest of each test is looked for."""
 SHOWN_RESULTS, SHOWN_ITEMS = 10, 8
 
+CURRENT = {
+    Section.PROBLEMS: ("Condition",),
+    Section.MEDICINES: ("MedicationRequest", "MedicationStatement"),
+}
+
 # Problems and medicines whole, the newest of what was done.
 READ = reading(
-    newest(MOST_CURRENT, section=Section.PROBLEMS, type="Condition"),
-    newest(MOST_CURRENT, section=Section.MEDICINES, type__in=["MedicationRequest", "MedicationStatement"]),
     newest(SHOWN_ITEMS, section=Section.IMMUNISATIONS, type="Immunization"),
     newest(SHOWN_ITEMS, section=Section.PROCEDURES, type="Procedure"),
     newest(RECENT_RESULTS, section=Section.RESULTS, type="Observation"),
+    whole=CURRENT,
 )
 
 
 READ_ALL = reading(
-    newest(MOST_CURRENT, section=Section.PROBLEMS, type="Condition"),
-    newest(MOST_CURRENT, section=Section.MEDICINES, type__in=["MedicationRequest", "MedicationStatement"]),
     newest(MOST_CURRENT, section=Section.IMMUNISATIONS, type="Immunization"),
     newest(MOST_CURRENT, section=Section.PROCEDURES, type="Procedure"),
     newest(RECENT_RESULTS, section=Section.RESULTS, type="Observation"),
     newest(RECENT_RESULTS, section=Section.VITALS, type="Observation"),
     newest(MOST_CURRENT, section=Section.CARE_PLANS, type="CarePlan"),
+    whole=CURRENT,
 )
 
 

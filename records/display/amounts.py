@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from django.utils.translation import gettext_lazy
-
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 from records.display import fhir
 from records.display.words import NBSP, clean
 

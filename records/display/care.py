@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
-from django.utils.translation import gettext_lazy
-
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 from records.display import codes, dates, fhir
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error

@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 from records.display import fhir
 from records.display.words import clean
 

@@ -25,7 +25,8 @@ def load(raw: str | bytes) -> Json:
     Text that is no JSON object gives {}, which every function here shows as "not recorded".
     """
     try:
-        return mapping(json.loads(raw, parse_float=_decimal, parse_int=_integer))
+        text = raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw))
+        return mapping(_DECODER.decode(text))
     except (ValueError, RecursionError):
         return {}
 
@@ -39,6 +40,9 @@ def _decimal(written: str) -> Decimal | float:
 
 def _integer(written: str) -> int | float:
     return int(written) if len(written) <= _MOST_DIGITS else float("nan")
+
+
+_DECODER = json.JSONDecoder(parse_float=_decimal, parse_int=_integer)
 
 
 def mapping(value: object) -> Json:

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from django.utils.translation import gettext_lazy
-
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 from records.display import amounts
 from records.display.dates import When
 from records.display.fhir import LOINC

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 
 
 class Kind(StrEnum):
@@ -71,19 +72,22 @@ class Flag:
         return self.step in ALARMING
 
 
+_STEP_WORDS = {
+    Step.OFF_LOW: gettext_lazy("Below scale"),
+    Step.CRITICAL_LOW: gettext_lazy("Critically low"),
+    Step.LOW: gettext_lazy("Low"),
+    Step.NORMAL: gettext_lazy("Normal"),
+    Step.HIGH: gettext_lazy("High"),
+    Step.CRITICAL_HIGH: gettext_lazy("Critically high"),
+    Step.OFF_HIGH: gettext_lazy("Above scale"),
+    Step.ABNORMAL: gettext_lazy("Abnormal"),
+    Step.CRITICAL: gettext_lazy("Critically abnormal"),
+    Step.NO_RANGE: gettext_lazy("No range given"),
+}
+
+
 def step_flag(step: Step, *, computed: bool = False) -> Flag:
-    word = {
-        Step.OFF_LOW: _("Below scale"),
-        Step.CRITICAL_LOW: _("Critically low"),
-        Step.LOW: _("Low"),
-        Step.NORMAL: _("Normal"),
-        Step.HIGH: _("High"),
-        Step.CRITICAL_HIGH: _("Critically high"),
-        Step.OFF_HIGH: _("Above scale"),
-        Step.ABNORMAL: _("Abnormal"),
-        Step.CRITICAL: _("Critically abnormal"),
-        Step.NO_RANGE: _("No range given"),
-    }.get(step, "")
+    word = str(_STEP_WORDS.get(step, ""))
     return Flag(step, _("%(flag)s, computed") % {"flag": word} if computed else word, computed)
 
 

@@ -12,9 +12,8 @@ from datetime import UTC, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 
-from django.utils.translation import gettext_lazy
-
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 from records.display import amounts, codes, dates, fhir, names, ranges
 from records.display.amounts import NO_UNIT, Unit
 from records.display.dates import When

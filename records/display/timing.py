@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from clinicportal.texts import gettext as _
+from clinicportal.texts import gettext_lazy
 from records.display import amounts, codes, dates, fhir
 
 # HL7 v3 GTSAbbreviation, and the Latin that sources write in its place.

@@ -8,10 +8,13 @@ from django.conf import settings
 from django.db import migrations, models
 
 # As records_caseload_size: the database looks behind the wall and gives one id, for both at once and never for a list.
-# Through the tokens, so that it reads few rows; the number must be the record number itself, not any identifier.
+# Through the tokens, so that it reads few rows; the number must be the record number itself, not any identifier. The
+# owner reads while web or worker ask, and never by itself.
 NUMBERED = """
-CREATE POLICY owner_finds ON records_patient FOR SELECT TO clinicportal_owner USING (true);
-CREATE POLICY owner_finds ON records_patienttoken FOR SELECT TO clinicportal_owner USING (true);
+CREATE POLICY owner_finds ON records_patient FOR SELECT TO clinicportal_owner
+    USING (session_user IN ('clinicportal_web', 'clinicportal_worker'));
+CREATE POLICY owner_finds ON records_patienttoken FOR SELECT TO clinicportal_owner
+    USING (session_user IN ('clinicportal_web', 'clinicportal_worker'));
 CREATE FUNCTION records_patient_numbered(facility uuid, number text, born text) RETURNS uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
     SELECT CASE WHEN count(DISTINCT p.id) = 1 THEN (array_agg(p.id))[1] END

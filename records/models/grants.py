@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any, Self
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -78,8 +79,11 @@ Conditions = dict[str, Any]
 AGREEMENT = "organisation__agreements__"
 
 
-def to_count() -> Conditions:
-    """What a grant needs, together with an agreement of its organisation, to count at all now."""
+def to_count(*, organisation: UUID | None = None, guest: User | None = None) -> Conditions:
+    """What a grant needs, together with an agreement of its organisation, to count at all now.
+
+    Whether `organisation` and `guest` are paused is asked once where they are named, and else for each grant.
+    """
     paused = Suspension.objects.open()
     # What was looked up holds only while the right to look up does, in the agreement and in the grant it came from.
     right = Grant.objects.in_force().filter(pk=OuterRef("under"), ended_at=None, may_look_up=True)
@@ -91,8 +95,8 @@ def to_count() -> Conditions:
         "agreement_to_come": Q(**{AGREEMENT + "starts_at__lte": Now()}),
         "agreement_over": Q(**{AGREEMENT + "ends_at__gt": Now()}),
         "grant_paused": ~Exists(paused.filter(grant=OuterRef("pk"))),
-        "organisation_paused": ~Exists(paused.filter(organisation=OuterRef("organisation"))),
-        "person_paused": ~Exists(paused.filter(user=OuterRef("guest"))),
+        "organisation_paused": ~Exists(paused.filter(organisation=organisation or OuterRef("organisation"))),
+        "person_paused": ~Exists(paused.filter(user=guest or OuterRef("guest"))),
         "right_to_look_up_gone": Q(under=None) | Q(Exists(right), **{AGREEMENT + "may_look_up": True}),
     }
 
@@ -142,7 +146,8 @@ class GrantQuerySet(InForceQuerySet):
         is suspended. `further` are conditions on the pair: in one filter with the agreement's dates, as a
         second one would join another agreement, and what two agreements allow would add up.
         """
-        return self.filter(*further, *to_count().values(), guest=user, organisation=user.acting_for)
+        count = to_count(organisation=user.acting_for, guest=user)
+        return self.filter(*further, *count.values(), guest=user, organisation=user.acting_for)
 
     def annotate_agreement(self) -> Self:
         """Add the sections and the end of the agreement in force that goes with each row of `in_force_for`."""
@@ -154,7 +159,7 @@ class GrantQuerySet(InForceQuerySet):
             user,
             *patients,
             *to_include(models.Value(Section.DEMOGRAPHICS)).values(),
-            Q(**{AGREEMENT + "facilities__sources__isnull": False}),
+            Q(**{AGREEMENT + "facilities__isnull": False}),
         )
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
-from records.models.caseloads import Caseload, Membership
+from records.models.caseloads import Caseload
 from records.models.emergencies import EmergencyAccess, ReviewReading, opened_without_a_grant, withheld
 from records.models.feeds import FeedStop, Source
 from records.models.grants import Among, Conditions, Grant, OptOut, may_view, to_cover
@@ -55,31 +55,28 @@ class PatientQuerySet(models.QuerySet):
 
         It begins with memberships and grants, so that a list costs what it holds, not what the portal holds.
         """
-        grants = Grant.objects.in_force_for(user)
-        members = Membership.objects.in_force().order_by().filter(caseload__in=grants.values("caseload"))
-        named = grants.filter(patient__isnull=False)
         member = "caseload__memberships__"
         now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})
         now_member &= Q(**{member + "starts_at__lte": Now()})
-        source = "organisation__agreements__facilities__sources"
-        by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", source)
-        by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", source)
+        facility = "organisation__agreements__facilities"
+        by_caseload = Grant.objects.naming(user, now_member).values_list(member + "patient", facility)
+        by_name = Grant.objects.naming(user, Q(patient__isnull=False)).values_list("patient", facility)
         classed = Grant.objects.in_force_for(user, *self.coverage().values())
-        known = members.values("patient").union(named.values("patient"))
         opened = Q(
-            Q(Among(("pk", "source"), by_caseload), classes=[])
-            | Q(Among(("pk", "source"), by_name), classes=[])
-            | Q(~Q(classes=[]), Exists(classed)),
+            Among(("pk", "source__facility"), by_caseload.union(by_name)),
+            Q(classes=[]) | Exists(classed),
             ~Among(("pk",), OptOut.objects.barring(user).values_list("patient")),
         )
         if user.emergencies:
             mine = EmergencyAccess.objects.under_way().filter(guest=user).values("patient_id")
             read = ReviewReading.objects.under_way_for(user).values("emergency__patient_id")
-            known, opened = known.union(mine, read), opened | in_emergency(user)
+            known = by_caseload.values(member + "patient").union(by_name.values("patient"), mine, read)
+            opened = Q(opened | in_emergency(user), pk__in=known)
+        hiding = FeedStop.objects.hiding(source="source", received_at="received_at")
         return self.filter(
-            Q(pk__in=known),
             opened,
-            ~Exists(FeedStop.objects.hiding(source="source", received_at="received_at")),
+            # In this order, so that nothing is looked up for each patient while no feed is stopped.
+            ~(Q(source__in=FeedStop.objects.open().values("source")) & Q(Exists(hiding))),
         )
 
 

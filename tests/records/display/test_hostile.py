@@ -87,3 +87,8 @@ def test_a_text_cannot_hide_reorder_or_overprint_others(sent, shown):
 
 def test_a_text_that_was_shortened_says_by_how_much():
     assert clean_lines("x" * 4100).endswith("x [… +100]")
+
+
+@given(st.text() | TEXTS)
+def test_a_plain_line_reads_the_same_on_the_short_way(text):
+    assert clean(text) == " ".join(clean_lines(text).split())

@@ -14,7 +14,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('records', '0031_finding_behind_the_wall'),
+        ('records', '0032_a_steady_look_up'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

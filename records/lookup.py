@@ -28,6 +28,7 @@ from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer, viewing
 from records import policies, tokens
 from records.models import Grant, LookUp
+from records.models.lookups import LookUpQuerySet
 
 LASTS = timedelta(hours=24)
 """How long what was looked up can be read. Looking it up again begins a new time and shortens none."""
@@ -181,10 +182,15 @@ def give(right: Grant, found: LookUp, *, by: User) -> Grant:
     )
 
 
+def waiting() -> LookUpQuerySet:
+    """Searches that nobody has looked at, the oldest first."""
+    return LookUp.objects.unseen().select_related("by", "organisation", "grant").order_by("asked_at")
+
+
 @transaction.atomic
 def review(look_up: LookUp, *, by: User, note: str) -> bool:
-    """Say what a privacy officer found about a search. False when a colleague was quicker."""
-    policies.check_can_review_look_ups(by)
+    """Say what a privacy officer or a reviewer found about a search. False when a colleague was quicker."""
+    policies.check_can_review_look_up(by, look_up)
     if not LookUp.objects.unseen().filter(pk=look_up.pk).update(reviewed_at=Now(), reviewed_by=by, note=note):
         return False
     subjects = [audit.Subject(look_up.patient_id, look_up.grant_id)] if look_up.patient_id else []

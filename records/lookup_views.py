@@ -23,9 +23,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from clinicportal import audit
 from clinicportal.middleware import Refused
-from clinicportal.models import User
+from clinicportal.models import StaffRole, User
 from clinicportal.rules import permits
-from records import lookup, policies, search
+from records import lookup, policies, reviews, search
 from records.display.words import clean
 from records.models import EmergencyAccess, Facility, LookUp
 from records.views import SignedIn, uuid_of
@@ -209,7 +209,7 @@ def opened(request: SignedIn, pk: UUID) -> HttpResponse:
     return redirect("records:summary", patient)
 
 
-# ---------------------------------------------------------------- what privacy officers are told
+# ---------------------------------------------------------------- what privacy officers and reviewers are told
 
 
 class NoteForm(forms.Form):
@@ -228,12 +228,10 @@ class NoteForm(forms.Form):
 def alerts(request: SignedIn) -> HttpResponse:
     """Each search outside of a caseload, those that nobody has looked at first. Reading them is written down."""
     policies.check_can_review_look_ups(request.user)
+    waiting = list(lookup.waiting()[: lookup.PAGE])
     held = LookUp.objects.select_related("by", "organisation", "reviewed_by", "grant")
-    waiting = list(held.unseen().order_by("asked_at")[: lookup.PAGE])
     seen = list(held.filter(reviewed_at__isnull=False).order_by(F("reviewed_at").desc())[:50])
-    with transaction.atomic():
-        subjects = {audit.Subject(one.patient_id) for one in (*waiting, *seen) if one.patient_id}
-        audit.record(audit.Type.AUDIT_READ, by=request.user, subjects=subjects, detail={"look_ups": len(waiting)})
+    told([*waiting, *seen], by=request.user)
     recent = Q(status__in=EmergencyAccess.UNREVIEWED) | Q(
         status=EmergencyAccess.Status.NOT_JUSTIFIED, reviewed_at__gt=Now() - KEEPS_SHOWING
     )
@@ -243,17 +241,28 @@ def alerts(request: SignedIn) -> HttpResponse:
     return render(request, "records/alerts.jinja", context)
 
 
+@transaction.atomic
+def told(look_ups: list[LookUp], *, by: User) -> list[LookUp]:
+    """The same, and that they were read is written down."""
+    subjects = {audit.Subject(one.patient_id) for one in look_ups if one.patient_id}
+    if look_ups:
+        audit.record(audit.Type.AUDIT_READ, by=by, subjects=subjects, detail={"look_ups": len(look_ups)})
+    return look_ups
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def review(request: SignedIn, pk: UUID) -> HttpResponse:
+    """One search: who, why, what came of it, and what was read by it."""
     policies.check_can_review_look_ups(request.user)
-    held = LookUp.objects.unseen().select_related("by", "organisation", "grant")
-    alert = get_object_or_404(held, pk=pk)
+    alert = get_object_or_404(lookup.waiting(), pk=pk)
+    policies.check_can_review_look_up(request.user, alert)
+    back = "alerts" if request.user.has_role(StaffRole.PRIVACY) else "reviews"
     form = NoteForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         if lookup.review(alert, by=request.user, note=form.cleaned_data["note"]):
             messages.success(request, _("Kept with your note."))
         else:
             messages.warning(request, _("A colleague was quicker. Their note is in the list."))
-        return redirect("alerts")
-    context = {"alert": alert, "form": form}
+        return redirect(back)
+    context = {"alert": alert, "form": form, "back_to": back, "seen": reviews.what_was_read(alert, by=request.user)}
     return render(request, "records/review_alert.jinja", context, status=422 if form.is_bound else 200)

@@ -9,7 +9,7 @@ from clinicportal.models import StaffRole, User
 from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from clinicportal.texts import gettext as _
-from records.models import Agreement, ByHand, EmergencyAccess, Grant, may_view
+from records.models import Agreement, ByHand, EmergencyAccess, Grant, LookUp, may_view
 from records.models.emergencies import BY_RIGHT, MOST_UNREVIEWED
 from records.models.grants import GrantQuerySet
 
@@ -81,8 +81,14 @@ def check_can_look_up(user: User) -> list[Grant]:
 
 
 def check_can_review_look_ups(user: User) -> None:
-    if not user.has_role(StaffRole.PRIVACY):
-        raise Denied(_("Only a privacy officer can read what was looked up"))
+    if not (user.has_role(StaffRole.PRIVACY) or user.has_role(StaffRole.REVIEWER)):
+        raise Denied(_("Only a privacy officer or a reviewer can read what was looked up"))
+
+
+def check_can_review_look_up(user: User, look_up: LookUp) -> None:
+    check_can_review_look_ups(user)
+    if look_up.by_id == user.pk:
+        raise Denied(_("This one is your own, so a colleague has to look at it"))
 
 
 # ---------------------------------------------------------------- emergency access

@@ -16,7 +16,7 @@ from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.requests import Request
 from clinicportal.rules import IllegalTransition, permits
-from records import policies, reviews
+from records import lookup, lookup_views, policies, reviews
 from records.lookup_views import OneLine
 from records.models import EmergencyAccess, has_accepted_terms
 
@@ -64,6 +64,9 @@ def queue(request: Request) -> HttpResponse:
         "waiting": [
             (one, reviews.due_words(one), permits(policies.check_can_review, request.user, one)) for one in waiting
         ],
+        "look_ups_waiting": lookup_views.told(list(lookup.waiting()[: lookup.PAGE]), by=request.user),
+        "look_ups_count": lookup.waiting().count(),
+        "page": lookup.PAGE,
         "done": list(reviews.done()[:50]),
         "nobody": list(reviews.found_nobody()[:20]),
         "asks": Status.QUESTIONED,

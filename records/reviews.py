@@ -6,6 +6,7 @@ the guest, and says whether it was justified.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -20,12 +21,14 @@ from clinicportal import audit, sessions
 from clinicportal.models import AuditEvent, AuditSubject, User
 from records import policies
 from records.emergencies import subjects_of
-from records.models import EmergencyAccess, ReviewReading, Suspension
+from records.models import EmergencyAccess, LookUp, ReviewReading, Suspension
 from records.models.organisations import SuspensionQuerySet
 
 Status = EmergencyAccess.Status
 
 READS_FOR = timedelta(minutes=30)
+A_MOMENT = timedelta(minutes=1)
+"""A page that was asked for in time is written down so much later at most."""
 LONGEST = 2000
 MOST = 200
 BASIS = "Review of emergency access"
@@ -33,7 +36,7 @@ BASIS = "Review of emergency access"
 
 @dataclass(frozen=True)
 class Seen:
-    """What of the record was opened by an emergency access, as the audit trail has it."""
+    """What of the record was opened, as the audit trail has it."""
 
     what: str
     section: str
@@ -68,11 +71,10 @@ def what_was_opened(emergency: EmergencyAccess, *, by: User) -> list[Seen]:
 
 
 def opened_by(emergency: EmergencyAccess) -> list[Seen]:
-    """Each page of the record with the time it was opened first and last."""
+    """Each page of the record that the emergency access opened."""
     if emergency.started_at is None or emergency.ends_at is None or emergency.patient_id is None:
         return []
-    # A page that was asked for within the time is written down a moment later at most.
-    period = (emergency.started_at, emergency.ends_at + timedelta(minutes=1))
+    period = (emergency.started_at, emergency.ends_at + A_MOMENT)
     ids = AuditSubject.objects.using("auditor").filter(patient_id=emergency.patient_id, recorded__range=period)
     events = AuditEvent.objects.using("auditor").filter(
         recorded__range=period,
@@ -82,13 +84,40 @@ def opened_by(emergency: EmergencyAccess) -> list[Seen]:
         object_id=str(emergency.pk),
     )
     kept = [one for one in events if one.type in (*audit.OF_RECORDS, audit.Type.EMERGENCY_ENDED)]
-    by_page = sorted(kept, key=lambda event: (event.type, event.section, event.recorded))
+    return pages_of(kept)
+
+
+def pages_of(events: Iterable[AuditEvent]) -> list[Seen]:
+    """Each page with the time it was opened first and last."""
+    by_page = sorted(events, key=lambda event: (event.type, event.section, event.recorded))
     found = []
     for (kind, section), group in groupby(by_page, key=lambda event: (event.type, event.section)):
         held = list(group)
         label = str(audit.Type(kind).label)
         found.append(Seen(label, section, held[0].recorded, held[-1].recorded, len(held)))
     return sorted(found, key=lambda seen: seen.first)
+
+
+def what_was_read(look_up: LookUp, *, by: User) -> list[Seen]:
+    """What was opened by the grant that a look-up made, in the same way."""
+    policies.check_can_review_look_up(by, look_up)
+    found = read_by(look_up)
+    subjects = [audit.Subject(look_up.patient_id, look_up.grant_id)] if look_up.patient_id else []
+    with transaction.atomic():
+        audit.record(audit.Type.AUDIT_READ, look_up, by=by, subjects=subjects, detail={"shown": len(found)})
+    return found
+
+
+def read_by(look_up: LookUp) -> list[Seen]:
+    if look_up.grant is None or look_up.patient_id is None:
+        return []
+    period = (look_up.asked_at, look_up.grant.ends_at + A_MOMENT)
+    subjects = AuditSubject.objects.using("auditor")
+    ids = subjects.filter(patient_id=look_up.patient_id, grant_id=look_up.grant_id, recorded__range=period)
+    events = AuditEvent.objects.using("auditor").filter(
+        recorded__range=period, id__in=ids.values("event_id"), user_id=look_up.by_id, type__in=audit.OF_RECORDS
+    )
+    return pages_of(events)
 
 
 @transaction.atomic

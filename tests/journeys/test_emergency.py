@@ -107,7 +107,7 @@ def test_an_emergency_from_the_search_to_the_review(person, portal):
 
     reviewer = person("reviewer@hospital.example")
     reviewer.signs_in()
-    reviewer.reads("Emergency access to review")
+    reviewer.reads("To review")
     desk = reviewer.page
     expect(desk.get_by_text(REASON)).to_be_visible()
     found += look(desk, "reviews")

@@ -294,3 +294,26 @@ def test_nothing_that_was_typed_reaches_the_log_when_the_database_quotes_it(desk
     for word in ("estpatient", "1958", "9000001", REASON):
         assert word not in logged + answer.content.decode()
     assert LookUp.objects.count() == 0
+
+
+def test_a_reviewer_sees_what_was_read_and_closes_it_but_not_their_own(desk, typed, absent, guest):
+    action = re.search(r'action="(/look-up/[0-9a-f-]{36}/)"', desk.post("/look-up/", typed).content.decode())[1]
+    desk.post(action, follow=True)
+    desk.get(f"/patients/{absent.pk}/results/")
+    reviewer = make.make_user("Clinical Reviewer", staff_roles=["reviewer"], roles_checked_at=make.days(0))
+    office = make.client_for(reviewer)
+    said = text(office.get("/reviews/"))
+    assert "Looked up (1)" in said
+    assert REASON in said
+    found = LookUp.objects.get(patient_id=absent.pk)
+    alert = f"/privacy/alerts/{found.pk}/"
+    said = text(office.get(alert))
+    for shown in ("What was opened", "Record Opened", "summary", "results"):
+        assert shown in said, shown
+    read = AuditEvent.objects.using("auditor").filter(type="audit-read", object_id=str(found.pk)).get()
+    assert (read.user_id, read.detail) == (reviewer.pk, {"shown": 2})
+    LookUp.objects.filter(pk=found.pk).update(by=reviewer)
+    assert office.get(alert).status_code == office.post(alert, {"note": "Mine"}).status_code == 403
+    LookUp.objects.filter(pk=found.pk).update(by=guest)
+    assert office.post(alert, {"note": "In clinic"}, follow=True).redirect_chain == [("/reviews/", 302)]
+    assert "Looked up (0)" in text(office.get("/reviews/"))

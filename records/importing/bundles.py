@@ -157,6 +157,8 @@ class Places:
 
 
 NOWHERE = (-1, -1)
+MOST_ENTRIES = 250_000
+"""More make no Bundle of theirs: what is kept about each entry would no longer be little."""
 LET_GO = 1_000
 """After so many entries, pages of the file that were read are given back."""
 
@@ -164,7 +166,8 @@ LET_GO = 1_000
 class Bundle:
     """Where the entries and the other members of a Bundle are in its text.
 
-    `broken` is None, or where the text goes wrong: entries before that are there.
+    `broken` is None, or where the text goes wrong: entries before that are there. `crowded`: or where there are more
+    than MOST_ENTRIES.
     """
 
     def __init__(self, text: Text, *, exact: bool) -> None:
@@ -172,6 +175,7 @@ class Bundle:
         self.parts: dict[bytes, Span] = {}
         self.entries = Places()
         self.broken: int | None = None
+        self.crowded = False
         self.end: int | None = None
         try:
             self.end = self._scan()
@@ -193,6 +197,9 @@ class Bundle:
     def _scan_entries(self, start: int) -> int:
         position = skip_space(self.text, start + 1)
         while self.text[position : position + 1] != b"]":
+            if len(self.entries) == MOST_ENTRIES:
+                self.crowded = True
+                raise Broken(position)
             entry = scan_entry(self.text, position, exact=self.exact)
             self.entries.append(entry)
             position = after(self.text, entry.end)
@@ -216,7 +223,8 @@ class Bundle:
 def read_bundle(text: Text) -> Bundle:
     """The Bundle that `text` is."""
     bundle = Bundle(text, exact=False)
-    return bundle if bundle.broken is None and are_json(bundle) else Bundle(text, exact=True)
+    well = (bundle.broken is None or bundle.crowded) and are_json(bundle)
+    return bundle if well else Bundle(text, exact=True)
 
 
 def are_json(bundle: Bundle) -> bool:

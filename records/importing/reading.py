@@ -22,7 +22,7 @@ import orjson
 
 from records import labels
 from records.importing import rejections
-from records.importing.bundles import STRING_TOKEN, Bundle, Entry, read_bundle, skip_space
+from records.importing.bundles import MOST_ENTRIES, STRING_TOKEN, Bundle, Entry, read_bundle, skip_space
 from records.importing.parsing import FHIR_ID, MAX_BYTES, Reason, Unreadable, identity, parse
 from records.importing.references import DIRECTORY_TYPES, Addresses, literal
 
@@ -393,7 +393,11 @@ def expand(
     number = first_number
     for number, entry in enumerate(bundle.each(), first_number):
         yield from receive_entry(bundle, entry, name, number, within, frozenset(classes), depth)
-    if bundle.broken is not None:
+    if bundle.broken is not None and bundle.crowded:
+        detail = f"a Bundle may have {MOST_ENTRIES:,} entries: send those that follow in another one"
+        rest = bundle.text[bundle.broken : bundle.broken + KEPT]
+        yield Refused(name, number + 1, Reason.TOO_LARGE, detail, rest, whole=False)
+    elif bundle.broken is not None:
         rest = bundle.text[bundle.broken :]
         detail = f"the Bundle breaks off in or after entry {len(bundle.entries) + 1}"
         yield Refused(name, number + 1, Reason.BROKEN_JSON, detail, rest[:MAX_BYTES])

@@ -7,7 +7,7 @@ from django.urls import NoReverseMatch, reverse
 
 from clinicportal.addresses import path_to
 
-PATIENT, OTHER = uuid.uuid4(), uuid.uuid4()
+PATIENT, OTHER = (uuid.UUID(int=number, version=4) for number in (1, 2))
 
 
 @pytest.mark.parametrize("name", ["records:summary", "records:results", "records:print", "records:report"])

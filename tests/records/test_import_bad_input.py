@@ -120,6 +120,19 @@ def test_no_text_makes_reading_slow(feed, tail):
     assert (result.run.created, result.run.rejected) == (1, 2)
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["a file", "a line"])
+def test_a_bundle_of_too_many_entries_gives_the_first_and_says_so(feed, monkeypatch, whole):
+    monkeypatch.setattr("records.importing.bundles.MOST_ENTRIES", 3)
+    held = bundle(*(patient(f"p{n}") for n in range(5)))
+    feed.write("a.json", held) if whole else feed.write("a.ndjson", ndjson(patient("p9"), held))
+    result = feed.run()
+    assert (result.run.created, result.run.rejected) == (3 if whole else 4, 1)
+    [rejection] = Rejection.objects.using(WORKER).all()
+    assert (rejection.reason, rejection.whole) == (Reason.TOO_LARGE, False)
+    assert "send those that follow in another one" in rejection.detail
+    assert bytes(rejection.raw).count(b'"p3"') == 1
+
+
 def test_an_attachment_of_megabytes_is_no_problem(feed):
     data = "QUJD" * 700_000
     result = feed.send(patient(), about("DocumentReference", "d1", content=[{"attachment": {"data": data}}]))

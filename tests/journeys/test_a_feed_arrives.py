@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.journeys import steps
 from tests.journeys.conftest import eventually
 
-GUEST = "pharmacist@northfield.example"
+GUEST = "radiographer@northfield.example"
 IMPORTED = """
     SELECT count(*) FROM records_import WHERE finished_at IS NOT NULL AND started_at > now() - interval '5 minutes'
     AND files = 1 AND created = 1
@@ -26,10 +26,11 @@ def test_a_file_in_a_feeds_folder_is_imported_and_shown(person, portal):
         person("approver@hospital.example"),
         person(GUEST),
     )
+    portal.control("accounts", address=GUEST, name="Northfield Radiographer")
     sponsor.signs_in()
-    steps.ask(sponsor, GUEST, "Practice", "Pharmacist")
+    steps.ask(sponsor, GUEST, "Practice", "Radiographer")
     approver.signs_in()
-    steps.approve(approver, "Practice Pharmacist")
+    steps.approve(approver, "Practice Radiographer")
     steps.redeem(guest, steps.link_for(portal, GUEST))
     steps.accept_terms(guest)
     page = guest.goes_to("/patients/")

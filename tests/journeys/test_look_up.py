@@ -58,6 +58,7 @@ def test_a_patient_is_looked_up_opened_and_looked_at_by_a_privacy_officer(person
     steps.redeem(guest, steps.link_for(portal, GUEST))
     steps.accept_terms(guest)
 
+    before = len(portal.trail())
     who, seat = somebody_in_no_caseload(portal), guest.goes_to("/patients/")
     listed = seat.locator(f"a[href='/patients/{who['id']}/']")  # a namesake at another site is among theirs
     expect(listed).to_have_count(0)
@@ -101,5 +102,5 @@ def test_a_patient_is_looked_up_opened_and_looked_at_by_a_privacy_officer(person
     desk.get_by_role("button", name="Looked at").click()
     expect(desk.get_by_role("row").filter(has_text="In their appointment book")).to_be_visible()
     assert found == []
-    types = [event["type"] for event in portal.trail() if event["reason"] == REASON]
+    types = [event["type"] for event in portal.trail()[before:] if event["reason"] == REASON]
     assert types == ["looked-up", "looked-up", "look-up-opened"]

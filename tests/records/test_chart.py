@@ -383,7 +383,7 @@ def test_my_patients_lists_the_caseload_and_nobody_else(seat, patient, stranger,
     seen = text_of(response)
     assert "TESTPATIENT, Alpha" in seen
     assert "ELSEWHERE" not in seen
-    assert "1 patient whom Partner B looks after with us: Shared care, Main site." in seen
+    assert "1 patient whose records you can open for Partner B: Shared care, Main site." in seen
     assert "Registration, to" in seen
     event = AuditEvent.objects.using("auditor").get(type="patients-listed")
     assert list(

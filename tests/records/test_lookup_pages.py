@@ -308,7 +308,7 @@ def test_a_reviewer_sees_what_was_read_and_closes_it_but_not_their_own(desk, typ
     found = LookUp.objects.get(patient_id=absent.pk)
     alert = f"/privacy/alerts/{found.pk}/"
     said = text(office.get(alert))
-    for shown in ("What was opened", "Record Opened", "summary", "results"):
+    for shown in ("What was opened", "Record opened", "summary", "results"):
         assert shown in said, shown
     read = AuditEvent.objects.using("auditor").filter(type="audit-read", object_id=str(found.pk)).get()
     assert (read.user_id, read.detail) == (reviewer.pk, {"shown": 2})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import psycopg
 from playwright.sync_api import expect
@@ -29,6 +30,30 @@ def approve(approver: Person, name: str) -> None:
     page.get_by_role("button", name="Approve", exact=True).click()
     approver.confirms()
     expect(page.get_by_text("Approved. We are setting it up now.")).to_be_visible()
+
+
+def let_in(person: Any, portal: Portal, address: str, name: str, *rights: str, look: Any = None) -> Person:
+    """A guest of the practice for whom the approver ticked `rights`, signed in and with the terms accepted."""
+    sponsor, approver = person("deputy@northfield.example"), person("second.approver@hospital.example")
+    portal.control("accounts", address=address, name=name)
+    first, last = name.split(" ")
+    sponsor.signs_in()
+    ask(sponsor, address, first, last)
+    approver.signs_in()
+    desk = approver.goes_to("/approvals/")
+    desk.get_by_role("link", name=name).first.click()
+    for right in rights:
+        desk.get_by_label(right).check()
+    if look:
+        look(desk, "decision")
+    desk.get_by_role("button", name="Approve", exact=True).click()
+    approver.confirms()
+    if rights:
+        expect(desk.get_by_text("They may also").first).to_be_visible()
+    guest: Person = person(address)
+    redeem(guest, link_for(portal, address))
+    accept_terms(guest)
+    return guest
 
 
 def link_for(portal: Portal, address: str) -> str:

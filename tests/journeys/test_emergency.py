@@ -10,6 +10,7 @@ from tests.journeys.test_every_page import look
 from tests.journeys.test_look_up import fill, picture
 
 GUEST = "nightdoctor@northfield.example"
+LOOK_UP = "They may also look up patients"
 REASON = "Brought in unconscious after a fall, medicines and allergies not known"
 
 
@@ -34,27 +35,6 @@ def somebody_who_opted_out(portal) -> dict[str, str]:
     return who
 
 
-def let_in(person, portal):
-    """A guest of the practice with both rights."""
-    sponsor, approver, guest = (
-        person("deputy@northfield.example"), person("second.approver@hospital.example"), person(GUEST),
-    )  # fmt: skip
-    portal.control("accounts", address=GUEST, name="Night Doctor")
-    sponsor.signs_in()
-    steps.ask(sponsor, GUEST, "Night", "Doctor")
-    approver.signs_in()
-    desk = approver.goes_to("/approvals/")
-    desk.get_by_role("link", name="Night Doctor").first.click()
-    desk.get_by_label("They may also look up patients").check()
-    desk.get_by_label("They may also use emergency access").check()
-    desk.get_by_role("button", name="Approve", exact=True).click()
-    approver.confirms()
-    expect(desk.get_by_text("They may also use emergency access")).to_be_visible()
-    steps.redeem(guest, steps.link_for(portal, GUEST))
-    steps.accept_terms(guest)
-    return guest
-
-
 def arrives_at(guest, heading: str) -> None:
     """Answer what the tenant asks until the page that was meant is there."""
     page = guest.page
@@ -69,7 +49,8 @@ def arrives_at(guest, heading: str) -> None:
 
 
 def test_an_emergency_from_the_search_to_the_review(person, portal):
-    guest, who = let_in(person, portal), somebody_who_opted_out(portal)
+    guest = steps.let_in(person, portal, GUEST, "Night Doctor", LOOK_UP, "They may also use emergency access")
+    who = somebody_who_opted_out(portal)
     seat = guest.goes_to(f"/patients/{who['id']}/")
     guest.reads("This page is not available to you")
     guest.goes_to("/look-up/")

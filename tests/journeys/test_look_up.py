@@ -41,23 +41,7 @@ def picture(page, name: str) -> None:
 
 
 def test_a_patient_is_looked_up_opened_and_looked_at_by_a_privacy_officer(person, portal):
-    sponsor, approver, guest = (
-        person("deputy@northfield.example"), person("second.approver@hospital.example"), person(GUEST),
-    )  # fmt: skip
-    portal.control("accounts", address=GUEST, name="Walk-in Doctor")
-    sponsor.signs_in()
-    steps.ask(sponsor, GUEST, "Walk-in", "Doctor")
-    approver.signs_in()
-    desk = approver.goes_to("/approvals/")
-    desk.get_by_role("link", name="Walk-in Doctor").first.click()
-    desk.get_by_label("They may also look up patients").check()
-    picture(desk, "decision")
-    desk.get_by_role("button", name="Approve", exact=True).click()
-    approver.confirms()
-    expect(desk.get_by_text("They may also look up other patients")).to_be_visible()
-    steps.redeem(guest, steps.link_for(portal, GUEST))
-    steps.accept_terms(guest)
-
+    guest = steps.let_in(person, portal, GUEST, "Walk-in Doctor", "They may also look up patients", look=picture)
     before = len(portal.trail())
     who, seat = somebody_in_no_caseload(portal), guest.goes_to("/patients/")
     listed = seat.locator(f"a[href='/patients/{who['id']}/']")  # a namesake at another site is among theirs

@@ -2,6 +2,7 @@
 """Django's commands, each as the database role it needs, with the servers joined or started."""
 
 import os
+import subprocess
 import sys
 
 # The role that a command connects as; web, the one with the fewest rights, is the rule.
@@ -14,6 +15,8 @@ PROCESSES = {
     "sqlmigrate": "owner",
     "dbshell": "owner",
     "import_fhir": "worker",
+    "rejections": "worker",
+    "relabel": "worker",
     "demo": "worker",
     "entra": "worker",
     "rotate_keys": "worker",
@@ -33,12 +36,26 @@ def main() -> None:
         from clinicportal import embedded
 
         try:
-            embedded.ensure()
+            addresses = embedded.ensure()
         except embedded.CannotRunServers as sentence:
             sys.exit(str(sentence))
+        if PROCESSES.get(command, "owner") != "owner" and addresses.database_owner_url:
+            make_tables_if_none(addresses.database_owner_url)
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
+
+
+def make_tables_if_none(owner_url: str) -> None:
+    """Bring a database up to date that no portal has used yet: commands work by themselves, too."""
+    import psycopg
+
+    with psycopg.connect(owner_url) as connection:
+        row = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
+    if row is None or row[0] is None:
+        print("The database is new: making its tables ...", flush=True)
+        command = [sys.executable, __file__, "migrate", "--no-input", "-v0"]
+        subprocess.run(command, env={**os.environ, "CLINICPORTAL_PROCESS": "owner"}, check=True)  # noqa: S603 - ours
 
 
 def needs_servers(command: str, arguments: list[str]) -> bool:

@@ -21,7 +21,7 @@ from records.chart import rows as row_lists
 from records.chart.frame import Frame, chart_of, open_frame
 from records.chart.rows import (
     COLUMNS,
-    MOST_RESULTS,
+    MOST_OF_A_TEST,
     PAGE,
     PATIENT,
     ROW,
@@ -66,7 +66,7 @@ def _same_test(allowed: Allowed, patient: UUID, row: UUID) -> Any:
     """Observations with the code of `row`; the page then keeps those of its unit."""
     held = allowed.resources.filter(patient=patient, type="Observation")
     of_code = held.filter(code=Subquery(held.filter(pk=row).values("code")[:1]))
-    return newest_first(of_code).values_list(*COLUMNS)[:MOST_RESULTS]
+    return newest_first(of_code).values_list(*COLUMNS)[:MOST_OF_A_TEST]
 
 
 SAME_TEST = Reading(_same_test, patient=PATIENT, row=ROW)

@@ -22,8 +22,10 @@ from records.display import fhir
 from records.models import Patient, Resource, ResourceVersion, Section
 
 PAGE = 50
-MOST_RESULTS = 200
-"""Observations and reports that one results page reads; older ones are a link away."""
+MOST_RESULTS = 120
+"""Observations and reports that one results page reads: six visits of twenty. Older ones are a link away."""
+MOST_OF_A_TEST = 200
+"""Results of one test that its trend is drawn of."""
 MOST_CURRENT = 1000
 """Problems, medicines and allergies are read whole: a part of them would be taken for all. This bounds the absurd."""
 

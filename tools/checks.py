@@ -38,7 +38,10 @@ TESTS = [
         "tests",
         [PYTHON, "-m", "pytest", "-q", "-n", JOBS, "-m", "not soak", "--ignore", "tests/journeys", "tests"],
     ),
-    Check("journeys in a browser", [PYTHON, "-m", "pytest", "-q", "-m", "not soak", "tests/journeys"]),
+    # In one order: they walk through one portal, whose people and mailboxes they share.
+    Check(
+        "journeys in a browser", [PYTHON, "-m", "pytest", "-q", "-p", "no:randomly", "-m", "not soak", "tests/journeys"]
+    ),
 ]
 
 

@@ -221,12 +221,13 @@ class Person:
     def answers_the_tenant(self) -> None:
         page = self.page
         heading = page.get_by_role("heading", level=1).inner_text()
-        if heading == "Pick an account":
-            page.locator(f"button[value='{self.address}']").first.click()
-        elif heading == "Verify your identity":
-            page.get_by_role("button", name="Verify").click()
-        else:
-            page.get_by_role("button", name="Accept").click()
+        buttons = {
+            "Pick an account": page.locator(f"button[value='{self.address}']").first,
+            "Verify your identity": page.get_by_role("button", name="Verify"),
+        }
+        # Until the next page is there: this one, read once more, would be answered twice.
+        with page.expect_navigation():
+            buttons.get(heading, page.get_by_role("button", name="Accept")).click()
         page.wait_for_load_state()
 
     def confirms(self) -> None:

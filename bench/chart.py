@@ -2,7 +2,8 @@
 
     BENCH_PATIENTS=1000,10000 python -m bench chart      # others than 1,000 and 100,000 patients
 
-A set of 100,000 patients has 5 million resources; each is built once and kept in `.bench/` (bench/many.py).
+A set of 100,000 patients has 5 million resources; each is built once and kept in `.bench/` (bench/many.py). Both are
+asked in turns, so what is told of one against the other was measured side by side.
 """
 
 from __future__ import annotations
@@ -18,46 +19,70 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.place import ROOT, environment_for, free_ports
 
 SIZES = "1000,100000"
+KEPT, BUILT = ROOT / ".bench", "set-is-built"
 MADE = 1
 """Raise it when bench/many.py makes the set otherwise: then those that are kept are built again."""
 ROUNDS, WARM_UP, CLIENTS, SECONDS = 60, 10, 8, 8
-NAMES = {
-    "summary": "chart summary",
-    "results": "results",
-    "list": "my patients",
-    "search": "search",
-    "empty": "empty page",
-}
+Asked = tuple[str, list[str], bytes]
+"""A session, paths to ask in turn, and a body if they are posted to."""
 
 
 def run() -> None:
-    found = {}
-    for size in [int(size) for size in os.environ.get("BENCH_PATIENTS", SIZES).split(",")]:
-        measured = subprocess.run(
-            [sys.executable, "-m", "bench.chart", str(size)], cwd=ROOT, env=environment_of(size),
-            stdout=subprocess.PIPE, check=True, text=True,
-        )  # fmt: skip
-        found[size] = json.loads(measured.stdout.splitlines()[-1])
-        report(size, found[size])
-    small, large = min(found), max(found)
-    if small != large:
-        print(f"{large:,} patients against {small:,} (aim 1.2)")
-        for name in found[small]["medians"]:
-            ratio = found[large]["medians"][name] / found[small]["medians"][name]
-            print(f"  {name:<32} {ratio:5.2f}")
+    sizes = [int(size) for size in os.environ.get("BENCH_PATIENTS", SIZES).split(",")]
+    with ExitStack() as stack:
+        sets = [stack.enter_context(serving(size)) for size in sorted(sizes)]
+        times = all_times(sets)
+        found = [figures_of(one, times[one.size]) for one in sets]
+    for one, measured in zip(sets, found, strict=True):
+        report(one, measured)
+    if len(sets) > 1:
+        small, large = found[0]["times"], found[-1]["times"]
+        print(f"{sets[-1].size:,} patients against {sets[0].size:,}, asked in turns (aim 1.2)")
+        for name in small:
+            print(f"  {name:<32} {large[name][0] / small[name][0]:5.2f}")
+
+
+@dataclass
+class Standing:
+    """A set whose servers run: where to ask it, whose processor time to count, and what `prepare_reading` told."""
+
+    size: int
+    port: int
+    web: int  # process ids
+    postgres: int
+    facts: dict[str, Any]
+
+
+@contextmanager
+def serving(size: int) -> Iterator[Standing]:
+    """The set, built unless it is here, behind a web server; both in a process with the environment of the set."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.chart", str(size)], cwd=ROOT, env=environment_of(size),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    try:
+        said = process.stdout.readline()
+        if not said:
+            raise SystemExit(f"the set of {size:,} patients did not start")
+        yield Standing(size, **json.loads(said))
+    finally:
+        process.stdin.close()
+        process.wait(timeout=60)
 
 
 def environment_of(size: int) -> dict[str, str]:
-    kept = ROOT / ".bench"
-    data = kept / f"{size}-{MADE}"
-    for old in kept.glob(f"{size}-*"):
+    data = KEPT / f"{size}-{MADE}"
+    for old in KEPT.glob(f"{size}-*"):
         if old != data:
             shutil.rmtree(old, ignore_errors=True)
     data.mkdir(parents=True, exist_ok=True)
@@ -66,64 +91,48 @@ def environment_of(size: int) -> dict[str, str]:
     return environment_for(data, free_ports(4))
 
 
-def report(size: int, found: dict[str, Any]) -> None:
-    print(f"{size:,} patients with records, {found['resources']:,} resources")
-    for page, (status, number) in found["queries"].items():
+def report(one: Standing, found: dict[str, Any]) -> None:
+    facts, times = one.facts, found["times"]
+    print(f"{one.size:,} patients with records, {facts['resources']:,} resources")
+    for page, (status, number) in facts["queries"].items():
         print(f"  {page:<15} {number:2} SQL statements{'' if status == 200 else f' (answered {status})'}")
-    for sql, median in found["baseline"]:
+    for sql, median in facts["baseline"]:
         print(f"  baseline: {sql}")
         print(f"  {'baseline, no wall':<32} median {median:6.1f} ms")
-    for name, (median, p95) in found["times"].items():
+    for name, (median, p95) in times.items():
         print(f"  {name:<32} median {median:6.1f} ms   p95 {p95:6.1f} ms")
     for name, (web, postgres) in found["cpu"].items():
         print(f"  {'CPU, ' + name:<32} web {web:6.1f} ms   PostgreSQL {postgres:6.1f} ms")
     print(f"  {'load generator':<32} {found['generator']:6.1f} ms of CPU for a request; load {found['load']:.1f}")
-    print(f"  {'10,000 against 100 observations':<32} {found['long']:5.2f} (aim 1.3)")
-    print(f"  {'summary against empty page':<32} {found['over_empty']:5.1f}")
+    for page in ("summary", "results"):
+        ratio = times[f"{page}, 10,000 observations"][0] / times[f"{page}, 100 observations"][0]
+        print(f"  {f'{page}: 10,000 against 100 observations':<44} {ratio:5.2f} (aim 1.3)")
+    ratio = times["summary, guest with many"][0] / times["empty page"][0]
+    print(f"  {'summary against empty page':<44} {ratio:5.2f}")
 
 
-# ------------------------------------------------------------------------------------- in a process of its own
+# --------------------------------------------------------------------------------------------------- measuring
 
 
-def measure(size: int) -> None:
-    """Print what was found as one line of JSON. Runs with the environment of the set."""
-    from clinicportal import embedded
-
-    embedded.ensure()
-    set_up(size)
-    facts = json.loads(python("-c", "from bench.people import prepare_reading; prepare_reading()").splitlines()[-1])
-    with server() as (port, process):
-        times, medians = all_times(port, facts)
-        many = facts["guests"]["many"]
-        charts = [f"/patients/{patient}/" for patient in many["patients"]]
-        cpu = {name: cpu_of_page(port, process, *asked) for name, asked in pages_of(many).items()}
-        before, own = cpu_of(process), cpu_of_children()
-        at_8 = at_once(port, many["session"], charts)
-        cpu[f"summary, {CLIENTS} clients"] = per_request(before, cpu_of(process), len(at_8))
-        generator = (cpu_of_children() - own) * 1000 / max(1, len(at_8))
-    times[f"summary, {CLIENTS} clients"] = at_8
-    times_of = {name: figures(values) for name, values in times.items()}
-    print(
-        json.dumps(
-            {
-                **{name: facts[name] for name in ("resources", "queries", "baseline")},
-                "times": times_of,
-                "medians": medians,
-                "cpu": cpu,
-                "generator": generator,
-                "load": os.getloadavg()[0],
-                "long": medians["summary, 10,000 observations"] / medians["summary, 100 observations"],
-                "over_empty": medians["summary, guest with many"] / medians["empty page"],
-            }
-        )
-    )
+def all_times(sets: list[Standing]) -> dict[int, dict[str, list[float]]]:
+    """Milliseconds of each page, for each size: in turns, so that what else the machine does falls on all alike."""
+    asked = {one.size: pages_to_time(one.facts) for one in sets}
+    times: dict[int, dict[str, list[float]]] = {size: {name: [] for name in pages} for size, pages in asked.items()}
+    connections = {one.size: http.client.HTTPConnection("127.0.0.1", one.port, timeout=30) for one in sets}
+    for number in range(ROUNDS + WARM_UP):
+        for name in asked[sets[0].size]:
+            for size, connection in connections.items():
+                session, paths, body = asked[size][name]
+                took = ask(connection, paths[number % len(paths)], session, body)
+                if number >= WARM_UP:
+                    times[size][name].append(took)
+    return times
 
 
-def all_times(port: int, facts: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, float]]:
-    guests = facts["guests"]
-    many = guests["many"]
-    asked: dict[str, tuple[str, list[str], bytes]] = {"empty page": (many["session"], ["/bench/empty/"], b"")}
-    for name, guest in guests.items():
+def pages_to_time(facts: dict[str, Any]) -> dict[str, Asked]:
+    many = facts["guests"]["many"]
+    asked: dict[str, Asked] = {"empty page": (many["session"], ["/bench/empty/"], b"")}
+    for name, guest in facts["guests"].items():
         charts = [f"/patients/{patient}/" for patient in guest["patients"]]
         asked[f"summary, guest with {name}"] = guest["session"], charts, b""
         asked[f"my patients, guest with {name}"] = guest["session"], ["/patients/"], b""
@@ -132,16 +141,24 @@ def all_times(port: int, facts: dict[str, Any]) -> tuple[dict[str, list[float]],
     for number, patient in facts["long"].items():
         asked[f"summary, {int(number):,} observations"] = many["session"], [f"/patients/{patient}/"], b""
         asked[f"results, {int(number):,} observations"] = many["session"], [f"/patients/{patient}/results/"], b""
-    # In turns, so that what else the machine does falls on all alike.
-    times: dict[str, list[float]] = {name: [] for name in asked}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    for number in range(ROUNDS + WARM_UP):
-        for name, (session, paths, body) in asked.items():
-            took = ask(connection, paths[number % len(paths)], session, body)
-            if number >= WARM_UP:
-                times[name].append(took)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    return times, medians
+    return asked
+
+
+def figures_of(one: Standing, times: dict[str, list[float]]) -> dict[str, Any]:
+    """Median and p95 of `times`, and what is measured of one set alone: processor time, and eight clients at once."""
+    many = one.facts["guests"]["many"]
+    cpu = {name: cpu_of_page(one, *asked) for name, asked in pages_of(many).items()}
+    before, own = cpu_of(one), cpu_of_children()
+    at_8 = at_once(one.port, many["session"], [f"/patients/{patient}/" for patient in many["patients"]])
+    cpu[f"summary, {CLIENTS} clients"] = per_request(before, cpu_of(one), len(at_8))
+    generator = (cpu_of_children() - own) * 1000 / max(1, len(at_8))
+    every = {**times, f"summary, {CLIENTS} clients": at_8}
+    return {
+        "times": {name: figures(values) for name, values in every.items()},
+        "cpu": cpu,
+        "generator": generator,
+        "load": os.getloadavg()[0],
+    }
 
 
 def ask(connection: http.client.HTTPConnection, path: str, session: str, body: bytes = b"") -> float:
@@ -182,30 +199,7 @@ def figures(times: list[float]) -> tuple[float, float]:
     return statistics.median(ordered), ordered[int(len(ordered) * 0.95)]
 
 
-def python(*arguments: str, process: str = "web") -> str:
-    if arguments[0] == "-c":
-        arguments = ("-c", f"import django; django.setup(); {arguments[1]}")
-    environment = {**os.environ, "CLINICPORTAL_PROCESS": process}
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)[:200]} failed")
-    return done.stdout
-
-
-def set_up(size: int) -> None:
-    """Build the set, unless it is here. A half-built one is refused: it would be measured for a whole one."""
-    done = Path(os.environ["CLINICPORTAL_DATA_DIR"]) / "set-is-built"
-    python("manage.py", "migrate", "-v0", "--skip-checks", process="owner")
-    if done.exists():
-        return
-    print(f"building {size:,} patients", file=sys.stderr)
-    python("-c", f"from bench.many import build; build({size})", process="worker")
-    python("-c", "from bench.many import accept_terms; accept_terms()")
-    python("-c", "from django.db import connection; connection.cursor().execute('VACUUM ANALYZE')", process="owner")
-    done.touch()
-
-
-def pages_of(guest: dict[str, Any]) -> dict[str, tuple[str, list[str], bytes]]:
+def pages_of(guest: dict[str, Any]) -> dict[str, Asked]:
     """What the processor's time is given for; the empty page is what every page costs."""
     session, charts = guest["session"], [f"/patients/{patient}/" for patient in guest["patients"]]
     return {
@@ -216,13 +210,13 @@ def pages_of(guest: dict[str, Any]) -> dict[str, tuple[str, list[str], bytes]]:
     }
 
 
-def cpu_of_page(port: int, process: int, session: str, paths: list[str], body: bytes) -> tuple[float, float]:
+def cpu_of_page(one: Standing, session: str, paths: list[str], body: bytes) -> tuple[float, float]:
     """Milliseconds of the processor that web and PostgreSQL need for one request, of 100 one after the other."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    before = cpu_of(process)
+    connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=30)
+    before = cpu_of(one)
     for number in range(100):
         ask(connection, paths[number % len(paths)], session, body)
-    return per_request(before, cpu_of(process), 100)
+    return per_request(before, cpu_of(one), 100)
 
 
 def per_request(before: tuple[float, float], after: tuple[float, float], requests: int) -> tuple[float, float]:
@@ -235,10 +229,9 @@ def cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def cpu_of(server: int) -> tuple[float, float]:
+def cpu_of(one: Standing) -> tuple[float, float]:
     """Seconds of CPU that web and PostgreSQL have used, with their children; what else runs is left out."""
-    postmaster = Path(os.environ["CLINICPORTAL_DATA_DIR"]) / "postgres" / "postmaster.pid"
-    roots, parents, used = [server, int(postmaster.read_text().split()[0])], {}, {}
+    roots, parents, used = [one.web, one.postgres], {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             pid, fields = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
@@ -255,6 +248,46 @@ def line_of(pid: int, parents: dict[int, int]) -> Iterator[int]:
     while pid > 1:
         yield pid
         pid = parents.get(pid, 0)
+
+
+# ------------------------------------------------------------------------------------- in a process of its own
+
+
+def stand(size: int) -> None:
+    """Say as one line of JSON where the set is served, until standard input ends. With the environment of the set."""
+    from clinicportal import embedded
+
+    embedded.ensure()
+    set_up(size)
+    facts = json.loads(python("-c", "from bench.people import prepare_reading; prepare_reading()").splitlines()[-1])
+    postmaster = Path(os.environ["CLINICPORTAL_DATA_DIR"]) / "postgres" / "postmaster.pid"
+    with server() as (port, process):
+        place = {"port": port, "web": process, "postgres": int(postmaster.read_text().split()[0])}
+        print(json.dumps({**place, "facts": facts}), flush=True)
+        sys.stdin.read()
+
+
+def python(*arguments: str, process: str = "web") -> str:
+    if arguments[0] == "-c":
+        arguments = ("-c", f"import django; django.setup(); {arguments[1]}")
+    environment = {**os.environ, "CLINICPORTAL_PROCESS": process}
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)[:200]} failed")
+    return done.stdout
+
+
+def set_up(size: int) -> None:
+    """Build the set, unless it is here. A half-built one is refused: it would be measured for a whole one."""
+    done = Path(os.environ["CLINICPORTAL_DATA_DIR"]) / BUILT
+    python("manage.py", "migrate", "-v0", "--skip-checks", process="owner")
+    if done.exists():
+        return
+    print(f"building {size:,} patients", file=sys.stderr)
+    python("-c", f"from bench.many import build; build({size})", process="worker")
+    python("-c", "from bench.many import accept_terms; accept_terms()")
+    python("-c", "from django.db import connection; connection.cursor().execute('VACUUM ANALYZE')", process="owner")
+    done.touch()
 
 
 @contextmanager
@@ -292,4 +325,4 @@ def wait(port: int) -> None:
 
 
 if __name__ == "__main__":
-    measure(int(sys.argv[1]))
+    stand(int(sys.argv[1]))

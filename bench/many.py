@@ -46,13 +46,14 @@ ANALYZE bench_template;
 
 PATIENTS = """
 INSERT INTO records_patient (id, source_id, fhir_id, active, family, given, title, sort_name, birth_date, gender,
-    deceased, deceased_date, mrn, classes)
+    deceased, deceased_date, mrn, classes, found_by)
 SELECT md5('patient' || n)::uuid, %(source)s, 'copy-' || n, true, f, g, '', lower(f || ' ' || g) || ' ' || n,
-       (date '1930-01-01' + (n * 7919 %% 33000))::text, (ARRAY['female', 'male'])[1 + n %% 2], false, '',
-       lpad(n::text, 10, '0'), '{}'
+       born, (ARRAY['female', 'male'])[1 + n %% 2], false, '', number, '{}',
+       ' ' || concat_ws(' ', lower(replace(f, '''', '')), lower(g), born, number)
 FROM generate_series(%(first)s::int, %(last)s::int) n,
      LATERAL (SELECT (%(families)s::text[])[1 + n %% %(all_families)s] f,
-                     (%(given)s::text[])[1 + n / 7 %% %(all_given)s] g)
+                     (%(given)s::text[])[1 + n / 7 %% %(all_given)s] g,
+                     (date '1930-01-01' + (n * 7919 %% 33000))::text born, lpad(n::text, 10, '0') number)
 """
 
 TOKENS = """

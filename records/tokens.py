@@ -1,9 +1,9 @@
 """Folded words: how names, birth dates and identifiers are written down to be found again.
 
-A search folds what was typed with the same functions and compares with `PatientToken.token` by equality or
-by prefix (`>=` and `<`). Kinds of token, all in one column: a word of a name ("odonnell"), a birth date as
-precise as it is known ("1990-05"), an identifier's letters and digits ("9434765919"), and an identifier with
-its system ("https://fhir.nhs.uk/Id/nhs-number|9434765919").
+What is typed is folded with the same functions. Kinds of token: a word of a name ("odonnell"), a birth date as precise
+as it is known ("1990-05"), an identifier's letters and digits ("9434765919"), and an identifier with its system
+("https://fhir.nhs.uk/Id/nhs-number|9434765919"). Each is a row of `PatientToken`, compared by equality to find one
+patient among all; those that people type are a `line` beside the patient, too, to find some among those of a list.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 LENGTH = 100  # of PatientToken.token
@@ -58,6 +58,16 @@ def of_patient(patient: dict[str, Any]) -> set[str]:
             tokens.add(identifier_in_system(one.get("system", ""), value))
     tokens.discard("")
     return tokens
+
+
+def line(found: Iterable[str]) -> str:
+    """Those of a patient's tokens that people type, each behind a space: " 1990-05 odonnell"."""
+    return "".join(f" {token}" for token in sorted(found) if is_typed(token))
+
+
+def is_typed(token: str) -> bool:
+    """Whether it is a word, a date or a bare number, not an identifier with its system."""
+    return "|" not in token and not token.startswith("sha256:")
 
 
 def name_texts(patient: dict[str, Any]) -> Iterator[str]:

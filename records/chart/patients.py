@@ -73,12 +73,11 @@ def listing(most: int, *, of_caseload: bool, continued: bool, show: str = "") ->
 def finding(terms: int, most: int) -> Reading:
     """Those who have, for each of so many terms, a name, birth date or number beginning with it."""
 
-    def build(allowed: Allowed, **typed: Any) -> Any:
+    def build(allowed: Allowed, **typed: str) -> Any:
         patients = in_list(allowed)
-        return by_name(search.matching(patients, [(typed[f"from{n}"], typed[f"to{n}"]) for n in range(terms)]), most)
+        return by_name(search.matching(patients, [typed[f"part{n}"] for n in range(terms)]), most)
 
-    marks = {f"{end}{n}": str(uuid.uuid4()) for n in range(terms) for end in ("from", "to")}
-    return Reading(build, **marks)
+    return Reading(build, **{f"part{n}": str(uuid.uuid4()) for n in range(terms)})
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,9 @@ def urgent_of(patients: Sequence[Patient], shown: Shown) -> tuple[pages.Emergenc
 def found_page(text: str, *, by: User) -> pages.PatientsPage:
     """Those of the patients of `by` whom `text` names. That they were searched for is written down, what for is not."""
     terms = search.terms(text)
-    bounds = {f"{end}{n}": bound for n, term in enumerate(terms) for end, bound in search.bounds(term).items()}
+    parts = {f"part{n}": search.beginning(term) for n, term in enumerate(terms)}
     with viewing(by, listing=True):
-        found = finding(len(terms), PAGE + 1)(by, **bounds) if terms else []
+        found = finding(len(terms), PAGE + 1)(by, **parts) if terms else []
         shown = shown_of(found, by=by, most=PAGE, searched=True)
         grants = grants_of(by)
     return list_of(shown, grants, searched=text)

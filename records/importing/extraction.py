@@ -198,8 +198,8 @@ class Extraction:
             last_updated, digest, raw, columns.encode() + escaped_bytes(raw), about=about, others=others, awaits=awaits,
         )  # fmt: skip
         if arrived.type == "Patient":
-            taken.patient = patient_columns(resource, taken, self.source_id, self.mrn_system)
             taken.tokens = frozenset(tokens.of_patient(resource))
+            taken.patient = patient_columns(resource, taken, self.source_id, self.mrn_system)
             taken.links = tuple(links_of(resource, arrived.addresses))
         elif arrived.type == "Consent":
             taken.consent = resource
@@ -513,6 +513,7 @@ def patient_columns(resource: dict[str, Any], taken: Taken, source_id: UUID, mrn
         given=given[:200],
         title=" ".join(part for part in name.get("prefix") or () if part)[:50],
         sort_name=" ".join(tokens.words(f"{family} {given}"))[:400],
+        found_by=tokens.line(taken.tokens),
         birth_date=date_of(resource.get("birthDate")),
         gender=gender if gender in Patient.Gender.values else Patient.Gender.UNKNOWN,
         deceased=bool(died) or resource.get("deceasedBoolean") is True,

@@ -107,6 +107,7 @@ class Patient(models.Model):
     given = models.CharField(max_length=200, blank=True)
     title = models.CharField(max_length=50, blank=True)
     sort_name = models.CharField(max_length=400, blank=True)  # folded: case, diacritics
+    found_by = models.TextField(blank=True, default="", db_collation="C")  # tokens.line: for searches of a list
     birth_date = models.CharField(max_length=10, blank=True)  # as precise as FHIR says: 1990, 1990-05, 1990-05-17
     gender = models.CharField(max_length=10, choices=Gender.choices, default=Gender.UNKNOWN)
     deceased = models.BooleanField(default=False)
@@ -127,7 +128,7 @@ class Patient(models.Model):
 
 
 class PatientToken(models.Model):
-    """A folded word of a name, a birth date or an identifier: what a search compares by equality or prefix.
+    """A folded word of a name, a birth date or an identifier, to find one patient among all: look-up, references.
 
     `LIKE` and trigrams are not leakproof, so behind the wall only `=`, `<` and `>=` can use an index.
     """

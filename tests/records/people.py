@@ -22,9 +22,10 @@ def make_person(
     held = [{"system": source.mrn_system, "value": mrn}, *(identifiers or [])]
     held += [{"system": NHS, "value": national}] if national else []
     patient = make.make_patient(source, family, given, birth_date=born, mrn=mrn, **fields)
-    Patient.objects.using("worker").filter(pk=patient.pk).update(sort_name=" ".join(tokens.words(f"{family} {given}")))
     name = {"family": family, "given": given.split()}
     found = tokens.of_patient({"name": [name], "birthDate": born, "identifier": held})
+    folded = {"sort_name": " ".join(tokens.words(f"{family} {given}")), "found_by": tokens.line(found)}
+    Patient.objects.using("worker").filter(pk=patient.pk).update(**folded)
     PatientToken.objects.using("worker").bulk_create(PatientToken(patient=patient, token=token) for token in found)
     return patient
 

@@ -138,7 +138,7 @@ def test_time_never_runs_backwards(feed, newer, older):
 def test_an_older_patient_does_not_rename_anybody(feed):
     feed.send(patient(meta={"versionId": "2"}, name=[{"family": "New"}]))
     feed.send(patient(meta={"versionId": "1"}, name=[{"family": "Old"}]))
-    assert feed.patient().family == "New"
+    assert (feed.patient().family, feed.patient().found_by) == ("New", " new")
     assert set(PatientToken.objects.using(WORKER).values_list("token", flat=True)) == {"new"}
 
 
@@ -159,6 +159,7 @@ def test_columns_follow_a_patient_who_changes(feed):
     )
     found = feed.patient()
     assert (found.family, found.given, found.title, found.sort_name) == ("Ångström", "Zoë", "Dr", "angstrom zoe")
+    assert found.found_by == " angstrom zoe"
     assert (found.deceased, found.deceased_date, found.birth_date, found.mrn) == (True, "2024-05-01", "", "")
     tokens = PatientToken.objects.using(WORKER).filter(patient=found).values_list("token", flat=True)
     assert set(tokens) == {"angstrom", "zoe"}
@@ -169,6 +170,7 @@ def test_the_number_of_the_sources_own_system_is_the_record_number(feed):
     numbers = [{"type": type_mr, "system": "urn:other", "value": "9"}, {"system": "urn:test:mrn", "value": "12 34"}]
     feed.send(patient(identifier=numbers))
     assert feed.patient().mrn == "12 34"
+    assert feed.patient().found_by == " 1234 9 alpha testpatient"
     assert {"1234", "urn:test:mrn|12 34"} <= set(PatientToken.objects.using(WORKER).values_list("token", flat=True))
 
 

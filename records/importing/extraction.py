@@ -117,6 +117,8 @@ class Taken:
     awaits: frozenset[str] = frozenset()
     """Conditional references that point at nothing we know yet."""
     consent: dict[str, Any] | None = field(default=None, repr=False)
+    digest_as_sent: bytes = b""
+    """Before references were written anew whose targets an earlier run brought; empty when none were."""
 
     def further(self) -> set[str]:
         """`Patient/id` of everybody whom it names, its own patient apart."""

@@ -6,7 +6,9 @@ about (`ABOUT`), in all codings, contained resources included; not at what they 
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,18 @@ from records.models import SensitiveClass
 
 DATA = Path(__file__).with_name("label_rules.toml")
 ABOUT = ("code", "medicationCodeableConcept", "type", "reasonCode", "category", "procedureCode", "serviceType")
+WITHIN: dict[str, tuple[tuple[str, str], ...]] = {
+    "ClinicalImpression": (("finding", "itemCodeableConcept"), ("investigation", "code")),
+    "FamilyMemberHistory": (("condition", "code"),),
+    "ImmunizationRecommendation": (("recommendation", "targetDisease"),),
+    "Medication": (("ingredient", "itemCodeableConcept"),),
+}
+"""Where types say what they are about one level further in: (the list, the concept in each of its items)."""
+MORE_ABOUT: dict[str, tuple[str, ...]] = {
+    "Appointment": ("specialty", "appointmentType"),
+    "ClinicalImpression": ("prognosisCodeableConcept",),
+}
+LOINC, LOINC_CODE = "http://loinc.org", re.compile(r"\d{1,7}-\d")
 VALUED = "valueCodeableConcept"
 """The answer counts too: "genetic disease assessed" says little, its value says which."""
 
@@ -75,11 +89,61 @@ def codings(resource: dict[str, Any]) -> list[tuple[Any, Any]]:
     found = []
     for name in ABOUT:
         if value := resource.get(name):
-            for concept in value if type(value) is list else (value,):
-                if type(concept) is dict:
-                    for coding in concept.get("coding") or ():
-                        found.append((coding.get("system"), coding.get("code")))
+            found += of_concepts(value)
+    if (kind := resource.get("resourceType")) in FURTHER_IN:
+        found += further_in(resource, kind)
     if VALUED in resource:
         for coding in resource[VALUED].get("coding") or ():
             found.append((coding.get("system"), coding.get("code")))
     return found
+
+
+def of_concepts(value: Any) -> list[tuple[Any, Any]]:
+    concepts = value if type(value) is list else (value,)
+    return [
+        (coding.get("system"), coding.get("code"))
+        for concept in concepts
+        if type(concept) is dict
+        for coding in concept.get("coding") or ()
+    ]
+
+
+FURTHER_IN = frozenset({*WITHIN, *MORE_ABOUT, "Composition", "QuestionnaireResponse"})
+
+
+def further_in(resource: dict[str, Any], kind: str) -> list[tuple[Any, Any]]:
+    """What types say of what they are about elsewhere than in ABOUT: families, findings, answers, sections."""
+    found = [coding for name in MORE_ABOUT.get(kind, ()) for coding in of_concepts(resource.get(name))]
+    for outer, inner in WITHIN.get(kind, ()):
+        for item in resource.get(outer) or ():
+            found += of_concepts(item.get(inner))
+    if kind == "Composition":
+        for section in every(resource, "section"):
+            found += of_concepts(section.get("code"))
+    if kind == "QuestionnaireResponse":
+        found += of_answers(resource)
+    return found
+
+
+def of_answers(response: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Forms and questions of LOINC ("http://loinc.org/q/44249-1", "/44250-9"), and coded answers."""
+    asked = [response.get("questionnaire")]
+    found: list[tuple[Any, Any]] = []
+    for item in every(response, "item"):
+        asked.append(item.get("linkId"))
+        for answer in item.get("answer") or ():
+            if coding := answer.get("valueCoding"):
+                found.append((coding.get("system"), coding.get("code")))
+    codes = [one.split("|")[0].rpartition("/")[2] for one in asked if isinstance(one, str)]
+    return found + [(LOINC, code) for code in codes if LOINC_CODE.fullmatch(code)]
+
+
+def every(resource: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """Items of the list `name`, with those within them and their answers. Not recursive: depth is the sender's."""
+    waiting = list(resource.get(name) or ())
+    while waiting:
+        item = waiting.pop()
+        yield item
+        waiting += item.get(name) or ()
+        for answer in item.get("answer") or ():
+            waiting += answer.get(name) or ()

@@ -17,6 +17,7 @@ from clinicportal.models import User
 from clinicportal.texts import gettext as _
 from clinicportal.texts import gettext_lazy
 from clinicportal.viewing import viewing
+from records.chart import further, names
 from records.chart import rows as row_lists
 from records.chart.frame import Frame, chart_of, open_frame
 from records.chart.rows import (
@@ -44,7 +45,7 @@ FROM = datetime(1, 2, 3, 4, 5, 6, 11, tzinfo=UTC)
 
 @cache
 def sheet_reading(section: str, most: int, *, continued: bool, within: bool) -> Reading:
-    which: dict[str, Any] = {"section": section, "type__in": ["Observation", "DiagnosticReport"]}
+    which: dict[str, Any] = {"section": section, "type__in": ["Observation", "DiagnosticReport", "ImagingStudy"]}
     stand_ins: dict[str, Any] = {}
     if within:
         which["time__gte"] = stand_ins["since"] = FROM
@@ -109,6 +110,7 @@ def page(patient_id: UUID, asked: Asked, *, by: User, here: str = "results") -> 
         frame = open_frame(patient_id, here, read, by=by, **values)
         of_trend = rows_of(SAME_TEST(by, patient=frame.patient.pk, row=asked.trend)) if asked.trend else []
         earlier = earlier_versions(frame.rows[:most])
+        names.put((row.fhir for row in frame.of_type("ImagingStudy")), frame.patient.source_id, by=by)
     more, rows = len(frame.rows) > most, frame.rows[:most]
     sheets, others = flowsheet.arrange(results_of(rows, frame, earlier), panels_of(rows))
     drawn = trend_of(of_trend, asked, frame)
@@ -118,6 +120,7 @@ def page(patient_id: UUID, asked: Asked, *, by: User, here: str = "results") -> 
         sheets=shown,
         others=listed_others,
         reports=reports_of(rows, asked, frame),
+        imaging=imaging_of(rows, asked, frame),
         groups=groups_of(sheets, asked),
         periods=tuple(pages.Choice(value, str(text), chosen=value == asked.period) for value, text in PERIODS.items()),
         only_flagged=asked.only_flagged,
@@ -167,6 +170,13 @@ def reports_of(rows: Iterable[Row], asked: Asked, frame: Frame) -> tuple[documen
     return documents.sort(
         report for row, report in found if report.conclusion or not report.results or files.attachments(row.fhir)
     )
+
+
+def imaging_of(rows: Iterable[Row], asked: Asked, frame: Frame) -> pages.Further:
+    """Studies that took pictures; what was found on them is in a report."""
+    wanted = not asked.only_flagged and asked.group in ("", OTHERS)
+    held = of_type(rows, *further.OF_RESULTS.types) if wanted else ()
+    return pages.Further("imaging", str(further.OF_RESULTS.title), further.entries_of(held, frame))
 
 
 def trend_of(rows: Sequence[Row], asked: Asked, frame: Frame) -> trend.Trend | None:

@@ -84,4 +84,4 @@ def read(*, person: str = "", patient: UUID | None = None, before: datetime | No
 
 
 def _label(type: str) -> str:
-    return str(audit.Type(type).label) if type in audit.Type.values else type
+    return str(audit.Type(type).label).capitalize() if type in audit.Type.values else type

@@ -276,6 +276,7 @@ class DecisionForm(forms.Form):
             "reviewed. It begins with looking the patient up, so tick that as well."
         ),
         required=False,
+        widget=forms.CheckboxInput(attrs={"small": True}),
     )
     note_to_sponsor = forms.CharField(
         label=gettext_lazy("Note to the sponsor"),

@@ -26,6 +26,11 @@ def check(one, path: str, widths=WIDTHS) -> list[str]:
     return look(page, path, widths)
 
 
+CUT_OFF = """[...document.querySelectorAll(".cp-table--phone .cp-table__fill")]
+    .filter(table => table.scrollWidth > table.clientWidth).map(table => table.innerText.slice(0, 60))"""
+"""Tables that became lines on a phone and are wider than it all the same."""
+
+
 def look(page, path: str, widths=WIDTHS) -> list[str]:
     """What is wrong with the page that is open."""
     found = []
@@ -37,6 +42,8 @@ def look(page, path: str, widths=WIDTHS) -> list[str]:
         wide = page.evaluate("document.documentElement.scrollWidth")
         if wide > width:
             found.append(f"{path} at {width}: scrolls sideways to {wide}")
+        for cut in page.evaluate(CUT_OFF) if width == min(widths) else ():
+            found.append(f"{path} at {width}: cut off: {cut}")
     if kept := page.evaluate("Object.keys(localStorage).concat(Object.keys(sessionStorage))"):
         found.append(f"{path}: keeps {kept} in the browser")
     if page.locator("h1").count() != 1:

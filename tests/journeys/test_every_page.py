@@ -46,6 +46,8 @@ def look(page, path: str, widths=WIDTHS) -> list[str]:
             found.append(f"{path} at {width}: cut off: {cut}")
     if kept := page.evaluate("Object.keys(localStorage).concat(Object.keys(sessionStorage))"):
         found.append(f"{path}: keeps {kept} in the browser")
+    if page.locator(".nhsuk-error-summary").count() and not page.locator(".nhsuk-error-message").count():
+        found.append(f"{path}: a summary of errors without an error")
     if page.locator("h1").count() != 1:
         found.append(f"{path}: {page.locator('h1').count()} h1")
     return found

@@ -34,6 +34,7 @@ CUT_OFF = """[...document.querySelectorAll(".cp-table--phone .cp-table__fill")]
 def look(page, path: str, widths=WIDTHS) -> list[str]:
     """What is wrong with the page that is open."""
     found = []
+    steps.picture(page, path.split("?")[0], widths)
     for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
         for violation in Axe().run(page).response["violations"]:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
 from django.utils import timezone
 
 from records import labels, tokens
@@ -160,15 +161,16 @@ class Extraction:
         )  # fmt: skip
         about, awaits = about_of(resource, arrived, shape)
         others = NO_ONE
-        if names_others(arrived, about):
-            logical = by_identifiers(resource) if escapes or b'"Patient"' in raw else []
+        plain = orjson.dumps(resource) if escapes else raw
+        if names_others(plain, kind, about):
+            logical = by_identifiers(resource) if b'"Patient"' in plain else []
             # What is in no section is shown to no one, whoever else it is about; a Provenance gets its section later.
             if section or kind == "Provenance":
-                others = others_in(logical, arrived, about)
+                others = others_in(plain, logical, arrived.addresses, about)
             if logical:
-                awaits |= waiting_for(logical, arrived)
-        if b"?" in raw and b"?identifier=" in raw:
-            awaits |= waiting_for(in_text(raw), arrived)
+                awaits |= waiting_for(logical, arrived.addresses)
+        if b"?" in plain and b"?identifier=" in plain:
+            awaits |= waiting_for(in_text(plain), arrived.addresses)
         system, code, label = code_of(resource, shape.code)
         meta = resource.get("meta") or NOTHING
         version_id, last_updated = text(meta.get("versionId"))[:64], start_of(meta.get("lastUpdated"))
@@ -325,24 +327,27 @@ def by_identifier(reference: dict[str, Any]) -> str | None:
     return by_token("Patient", f"{identifier.get('system', '')}|{identifier.get('value', '')}")
 
 
-def names_others(arrived: Arrived, about: str | None) -> bool:
+def names_others(raw: bytes, kind: str, about: str | None) -> bool:
     """Whether the text may name a patient other than `about`; almost always answered by counting one word."""
-    if arrived.type == "Patient":  # its links are rows of their own
+    if kind == "Patient":  # its links are rows of their own
         return False
-    mentions = arrived.raw.count(b"Patient")
-    return mentions > 1 or (mentions == 1 and not (about and about.encode() in arrived.raw))
+    mentions = raw.count(b"Patient")
+    if mentions != 1 or not about:
+        return mentions > 0
+    name = about.encode()
+    return name + b'"' not in raw and name + b"/_history/" not in raw
 
 
-def others_in(logical: list[str], arrived: Arrived, about: str | None) -> frozenset[str]:
+def others_in(raw: bytes, logical: list[str], addresses: Addresses, about: str | None) -> frozenset[str]:
     """`Patient/id` of the patients anywhere in the text, or named by what `by_identifiers` found, but for `about`."""
-    asked = [*in_text(arrived.raw), *logical]
-    targets = {target for one in asked if (target := arrived.addresses.find(one)) and target.startswith("Patient/")}
+    asked = [*in_text(raw), *logical]
+    targets = {target for one in asked if (target := addresses.find(one)) and target.startswith("Patient/")}
     return frozenset(targets - {about})
 
 
-def waiting_for(asked: Iterable[str], arrived: Arrived) -> frozenset[str]:
+def waiting_for(asked: Iterable[str], addresses: Addresses) -> frozenset[str]:
     """Those of the references `asked` that are conditional and whose targets are not known."""
-    keys = {key for one in asked if (key := conditional(one)) and not arrived.addresses.find(one)}
+    keys = {key for one in asked if (key := conditional(one)) and not addresses.find(one)}
     return frozenset(by_token(*key)[:500] for key in keys)
 
 

@@ -1,12 +1,14 @@
 """Labels by code: which classes a record has because of what it is about, whether or not its source labelled it.
 
 The lists are data (label_rules.toml) with a version. A rule looks at where FHIR R4 resources name what they are
-about (`ABOUT`), in all codings, contained resources included; not at what they mention in passing.
+about (`ABOUT`, and `WITHIN` their parts), in all codings, contained resources included; not at what they mention in
+passing.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +16,21 @@ from typing import Any, NamedTuple
 from records.models import SensitiveClass
 
 DATA = Path(__file__).with_name("label_rules.toml")
-ABOUT = ("code", "medicationCodeableConcept", "type", "reasonCode", "category", "procedureCode", "serviceType")
-VALUED = "valueCodeableConcept"
-"""The answer counts too: "genetic disease assessed" says little, its value says which."""
+ABOUT = (
+    "code", "medicationCodeableConcept", "type", "reasonCode", "category", "procedureCode", "serviceType",
+    "conclusionCode", "valueCodeableConcept",
+)  # fmt: skip
+"""The answer counts, too: "genetic disease assessed" says little, its value says which."""
+WITHIN = {
+    "component": ("code", "valueCodeableConcept"),  # one test of a panel, one answer of a questionnaire
+    "ingredient": ("itemCodeableConcept",),  # of a Medication that has no name of its own
+    "condition": ("code",),  # of a relative
+    "activity": ("detail",),  # of a plan
+    "detail": ("code", "reasonCode"),
+    "finding": ("itemCodeableConcept",),
+    "event": ("code",),  # what a Composition is about
+}
+"""Parts of a resource that are content of its own, and where they say what they are."""
 
 
 class Rules(NamedTuple):
@@ -72,14 +86,20 @@ def by_start(table: Rules, code: Any) -> frozenset[SensitiveClass]:
 
 
 def codings(resource: dict[str, Any]) -> list[tuple[Any, Any]]:
+    found = codings_in(resource, ABOUT)
+    for name in WITHIN.keys() & resource.keys():
+        found += codings_in(resource, (name,))
+    return found
+
+
+def codings_in(element: dict[str, Any], names: Iterable[str]) -> list[tuple[Any, Any]]:
     found = []
-    for name in ABOUT:
-        if value := resource.get(name):
+    for name in names:
+        if value := element.get(name):
             for concept in value if type(value) is list else (value,):
                 if type(concept) is dict:
                     for coding in concept.get("coding") or ():
                         found.append((coding.get("system"), coding.get("code")))
-    if VALUED in resource:
-        for coding in resource[VALUED].get("coding") or ():
-            found.append((coding.get("system"), coding.get("code")))
+                    if name in WITHIN:
+                        found += codings_in(concept, WITHIN[name])
     return found

@@ -152,8 +152,7 @@ def versions_of(ids: list[UUID]) -> dict[UUID, fhir.Json]:
     """The newest earlier version of each of these resources, as far as the viewer may see it."""
     if not ids:
         return {}
-    # A version may have carried labels that the newest does not: then it stays hidden, as the wall has it.
-    versions = ResourceVersion.objects.filter(resource__in=ids, classes__contained_by=F("resource__classes"))
+    versions = ResourceVersion.objects.filter(resource__in=ids).within_newest()
     found = versions.order_by("number").values_list("resource", "raw")
     return {resource: fhir.load(raw) for resource, raw in found}
 

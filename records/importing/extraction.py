@@ -28,7 +28,7 @@ from records.models import Patient, Source
 from records.sections import section_of
 from records.times import start_of
 
-RULES = b"2"
+RULES = b"3"
 """Part of every digest. Raise it when this module, sections.py or labels.py read the same text differently:
 the next import of the same files then brings the columns up to date."""
 
@@ -175,7 +175,7 @@ class Extraction:
         meta = resource.get("meta") or NOTHING
         version_id, last_updated = text(meta.get("versionId"))[:64], start_of(meta.get("lastUpdated"))
         holds = "{}"
-        if kind in CONTENTS:
+        if kind in CONTENTS or not NAMING.isdisjoint(resource):
             holds = as_array([self.id_of(target) for target in contents_of(resource, arrived.addresses)])
         digest = self.digest_of(raw, arrived.classes)
         id = self.id_of(f"{kind}/{arrived.fhir_id}")
@@ -438,11 +438,26 @@ def first_time(resource: dict[str, Any], paths: tuple[str, ...], moment_of: Call
 def contents_of(resource: dict[str, Any], addresses: Addresses) -> Iterator[str]:
     """`Type/id` of the resources whose content this one may repeat, so that it carries their labels too."""
     found = CONTENTS.get(resource["resourceType"])
-    if found is None:
-        return
-    for reference in found(resource):
+    for reference in found(resource) if found else ():
         if target := target_of(reference, addresses):
             yield target
+    for reference in named_in(resource):
+        target = target_of(reference, addresses)
+        if target and target.partition("/")[0] in REPEATED:
+            yield target
+
+
+def named_in(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """References that say in words what they point at: why something was done, what a plan is about. Not recursive."""
+    waiting: list[Any] = [resource[name] for name in NAMING.intersection(resource)]
+    while waiting:
+        element = waiting.pop()
+        if isinstance(element, dict):
+            if element.get("display") and element.get("reference"):
+                yield element
+            waiting.extend(element.values())
+        elif isinstance(element, list):
+            waiting.extend(element)
 
 
 def is_patient(item: Any) -> bool:
@@ -493,6 +508,14 @@ CONTENTS: dict[str, Any] = {
     "Observation": of_fields("hasMember"),
     "Provenance": of_fields("target"),
 }
+
+NAMING = frozenset({
+    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "diagnosis", "encounter", "evidence",
+    "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference", "supportingInfo",
+    "supportingInformation",
+})  # fmt: skip
+"""Elements of any type whose references may carry the name of a problem, a result or a procedure ("display")."""
+REPEATED = SHAPES.keys() - {"Patient", "RelatedPerson"}
 
 
 # ---------------------------------------------------------------- patients

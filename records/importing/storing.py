@@ -66,10 +66,13 @@ SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, l
 FROM incoming WHERE NOT known
 """
 
+# A version that named further patients keeps none: who sees the newest need not see them.
 KEEP_VERSIONS = """
 INSERT INTO records_resourceversion (
-    resource_id, number, version_id, last_updated, status, classes, raw, received_at)
-SELECT o.id, o.number, o.version_id, o.last_updated, o.status, o.classes, o.raw, o.received_at
+    resource_id, number, version_id, last_updated, status, patient_id, section, classes, raw, received_at)
+SELECT o.id, o.number, o.version_id, o.last_updated, o.status,
+       CASE WHEN NOT EXISTS (SELECT 1 FROM records_alsoabout x WHERE x.resource_id = o.id) THEN o.patient_id END,
+       o.section, o.classes, o.raw, o.received_at
 FROM incoming i JOIN records_resource o ON o.id = i.id
 WHERE i.known AND NOT i.refresh AND o.raw <> i.raw
 """

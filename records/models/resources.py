@@ -212,6 +212,17 @@ class Move(models.Model):
         return f"move of {self.resource_id}"
 
 
+class ResourceVersionQuerySet(models.QuerySet):
+    def within_newest(self) -> Self:
+        """Those that tell of no more than the newest version does: of the same patient alone, in the same section,
+        with no class that the newest lacks. Asked for resources that the reader sees; the wall has it, too."""
+        return self.filter(
+            patient_id=F("resource__patient_id"),
+            section=F("resource__section"),
+            classes__contained_by=F("resource__classes"),
+        )
+
+
 class ResourceVersion(models.Model):
     """An earlier version of a resource, kept when a newer one arrived."""
 
@@ -220,10 +231,14 @@ class ResourceVersion(models.Model):
     version_id = models.CharField(max_length=64, blank=True)
     last_updated = models.DateTimeField(null=True)
     status = models.CharField(max_length=40, blank=True)
+    patient_id = models.UUIDField(null=True)  # whom it was about; None: nobody, or several, so it is told to no one
+    section = models.CharField(max_length=20, choices=Section.choices, null=True)
     classes = classes_field()
     raw = models.TextField()
     received_at = models.DateTimeField()
     replaced_at = models.DateTimeField(db_default=Now())
+
+    objects = ResourceVersionQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["resource", "number"], name="version_once")]

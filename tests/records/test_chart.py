@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from clinicportal.models import AuditEvent, AuditSubject
-from records.models import Patient, Resource, ResourceVersion, Section
+from records.models import Patient, Resource, Section
 from tests import factories as make
 from tests.records.people import make_person
 from tests.records.test_wall import row_security
@@ -251,9 +251,7 @@ def test_the_results_page_shows_a_flowsheet_and_the_trend_that_was_asked_for(sea
 def test_a_corrected_result_keeps_the_earlier_value_struck_through(seat, patient):
     now = observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
     Resource.objects.using(WORKER).filter(pk=now.pk).update(number=2)
-    ResourceVersion.objects.using(WORKER).create(
-        resource=now, number=1, received_at=timezone.now(), raw=now.raw.replace("120", "102")
-    )
+    make.make_version(now, raw=now.raw.replace("120", "102"))
     body = seat.get(f"/patients/{patient.pk}/results/").content.decode()
     assert "<del>102</del>" in body
     assert "Corrected" in body

@@ -46,6 +46,33 @@ def test_other_systems_count_by_the_whole_code():
     assert by_code(snomed, "8640600") == by_code(snomed, "864060081") == by_code("urn:other", "86406008") == set()
 
 
+HIV = {"coding": [{"system": "urn:other", "code": "1"}, {"system": "http://snomed.info/sct", "code": "86406008"}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"conclusionCode": [HIV]},
+        {"component": [{}, {"code": HIV}]},
+        {"component": [{"code": {"text": "Answer"}, "valueCodeableConcept": HIV}]},
+        {"ingredient": [{"itemCodeableConcept": HIV}]},
+        {"condition": [{"code": HIV}]},
+        {"activity": [{"detail": {"code": HIV}}]},
+        {"activity": [{"detail": {"reasonCode": [HIV]}}]},
+        {"finding": [{"itemCodeableConcept": HIV}]},
+        {"event": [{"code": [HIV]}]},
+        {"contained": [{"component": [{"code": HIV}]}]},
+    ],
+)
+def test_parts_that_are_content_count(content):
+    assert classes_by_code(content) == {"hiv"}
+
+
+def test_what_is_mentioned_in_passing_does_not_count():
+    passing = [{"bodySite": HIV}, {"component": [{"dataAbsentReason": HIV}]}, {"condition": {"display": "HIV"}}]
+    assert [classes_by_code(one) for one in passing] == [set(), set(), set()]
+
+
 def test_the_lists_are_of_classes_that_can_be_granted_and_say_nothing_twice():
     tables = tomllib.loads(DATA.read_text())
     named = set(tables) - {"version", "systems"}

@@ -41,22 +41,23 @@ _down: list[bool] = []
 
 
 @contextmanager
-def wall_down() -> Iterator[None]:
+def wall_down(*further: str) -> Iterator[None]:
     """Without row-level security, so that the other statement of the rule is asked alone. Nests."""
     if not _down:
-        row_security("DISABLE")
+        row_security("DISABLE", further)
     _down.append(True)
     try:
         yield
     finally:
         _down.pop()
         if not _down:
-            row_security("ENABLE")
+            row_security("ENABLE", further)
 
 
-def row_security(verb: str) -> None:
+def row_security(verb: str, further: tuple[str, ...] = ()) -> None:
     with connections["owner"].cursor() as cursor:
-        cursor.execute("".join(f"ALTER TABLE records_{table} {verb} ROW LEVEL SECURITY;" for table in WALLED))
+        tables = (*WALLED, *further)
+        cursor.execute("".join(f"ALTER TABLE records_{table} {verb} ROW LEVEL SECURITY;" for table in tables))
 
 
 def seen_through_queryset(user: User, resource: Resource) -> tuple[bool, bool]:

@@ -44,10 +44,10 @@ COLUMNS = (*LINE, "patient_id", "own_classes", "labelled_by", "classes", "settle
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar,
-    time timestamptz, status varchar, may_be_flagged boolean, encounter_id uuid, holds uuid[], version_id varchar, last_updated timestamptz,
-    rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[], labelled_by varchar[],
-    classes varchar[], settled boolean, known boolean, refresh boolean
+    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar, time timestamptz,
+    status varchar, may_be_flagged boolean, encounter_id uuid, holds uuid[], version_id varchar,
+    last_updated timestamptz, rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[],
+    labelled_by varchar[], classes varchar[], settled boolean, known boolean, refresh boolean
 ) ON COMMIT DELETE ROWS
 """
 
@@ -59,9 +59,11 @@ FROM records_resource WHERE id = ANY (%s::uuid[])
 INSERT = """
 INSERT INTO records_resource (
     id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, may_be_flagged,
-    encounter_id, classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by, rules)
+    encounter_id, classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by,
+    rules)
 SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, may_be_flagged,
-       encounter_id, classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by, rules
+       encounter_id, classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by,
+       rules
 FROM incoming WHERE NOT known
 """
 

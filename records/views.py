@@ -25,7 +25,8 @@ from clinicportal.viewing import viewing
 from records import filters, policies, reports, search
 from records.chart import access as access_pages
 from records.chart import care as care_pages
-from records.chart import documents, lists
+from records.chart import documents, lists, trends
+from records.chart import every_test as test_pages
 from records.chart import frame as frames
 from records.chart import medicines as medicine_pages
 from records.chart import patients as patient_lists
@@ -45,6 +46,12 @@ class SignedIn(HttpRequest):
 def row_id(request: SignedIn, name: str) -> UUID | None:
     """One of our ids from the address, None for anything else: an address that was cut leads to the first page."""
     return uuid_of(request.GET.get(name, ""))
+
+
+def several_ids(request: SignedIn, name: str, most: int) -> tuple[UUID, ...]:
+    """The first `most` of our ids under one name in the address, each once."""
+    given = filter(None, map(uuid_of, request.GET.getlist(name)))
+    return tuple(dict.fromkeys(given))[:most]
 
 
 def uuid_of(text: str) -> UUID | None:
@@ -201,16 +208,24 @@ def keep_filter(request: SignedIn) -> HttpResponse:
 def results(request: SignedIn, pk: UUID, here: str = "results") -> HttpResponse:
     """Results, or vitals, which are laid out alike."""
     asked = result_pages.Asked(
-        group=request.GET.get("group", ""),
+        group=row_id(request, "group"),
+        test=row_id(request, "test"),
         period=request.GET.get("from", ""),
         only_flagged="flagged" in request.GET,
         before=row_id(request, "before"),
-        trend=row_id(request, "trend"),
+        trends=several_ids(request, "trend", trends.MOST),
         trend_period=request.GET.get("over", "1y"),
     )
     page = result_pages.page(pk, asked, here=here, by=request.user)
     part = "_results" if "HX-Request" in request.headers else "results"
     return render(request, f"records/chart/{part}.jinja", {"page": page})
+
+
+@require_safe
+def every_test(request: SignedIn, pk: UUID, here: str = "results") -> HttpResponse:
+    """Every test of the record, to find one, or to draw some on one time axis."""
+    page = test_pages.page(pk, here=here, by=request.user)
+    return render(request, "records/chart/tests.jinja", {"page": page})
 
 
 @require_safe

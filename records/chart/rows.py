@@ -63,11 +63,11 @@ def newest_first(queryset: QuerySet[Resource]) -> QuerySet[Resource]:
     return queryset.order_by(F("time").desc(nulls_last=True), "-id")
 
 
-def newest(most: int, **which: Any) -> Part:
-    return lambda held: newest_first(held.filter(**which))[:most]
+def newest(most: int, *where: Any, **which: Any) -> Part:
+    return lambda held: newest_first(held.filter(*where, **which))[:most]
 
 
-def older(most: int, **which: Any) -> list[Part]:
+def older(most: int, *where: Any, **which: Any) -> list[Part]:
     """What follows ROW in `newest_first`: pages go by the last row seen, not by counting.
 
     Two parts, as an OR would make the database look at every row: the dated ones, then the undated.
@@ -75,12 +75,12 @@ def older(most: int, **which: Any) -> list[Part]:
 
     def dated(held: QuerySet[Resource]) -> QuerySet[Resource]:
         time = time_of_row(held)
-        wanted = held.filter(**which, time__lte=time).exclude(time=time, id__gte=ROW)
+        wanted = held.filter(*where, **which, time__lte=time).exclude(time=time, id__gte=ROW)
         return newest_first(wanted)[:most]
 
     def undated(held: QuerySet[Resource]) -> QuerySet[Resource]:
         is_dated = Exists(held.filter(pk=ROW, time__isnull=False))
-        return newest_first(held.filter(**which, time=None).filter(is_dated | Q(id__lt=ROW)))[:most]
+        return newest_first(held.filter(*where, **which, time=None).filter(is_dated | Q(id__lt=ROW)))[:most]
 
     return [dated, undated]
 

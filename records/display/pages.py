@@ -17,6 +17,7 @@ from records.display.procedures import Procedure
 from records.display.results import Result
 from records.display.since import Since
 from records.display.timeline import Day
+from records.display.together import Together
 from records.display.trend import Trend
 
 
@@ -135,6 +136,7 @@ class ResultsPage:
     others: tuple[Result, ...]
     reports: tuple[Document, ...]
     groups: tuple[Choice, ...]
+    tests: tuple[Choice, ...]
     periods: tuple[Choice, ...]
     only_flagged: bool
     shown: int
@@ -142,10 +144,31 @@ class ResultsPage:
     new: frozenset[str] = frozenset()
     """Our ids of the results that came or changed since the reader last looked."""
     trend: Trend | None = None
+    together: Together | None = None
     trend_periods: tuple[Link, ...] = ()
     trend_after: int = -1
+    together_links: tuple[str, ...] = ()
+    """For each sheet the address that draws its tests on one time axis, "" for one test alone."""
+    whole_links: tuple[str, ...] = ()
+    """For each sheet the address that shows all dates of its group, "" where they are shown."""
     earlier: str | None = None
+    newest: str = ""
+    """The addresses of what follows and of the beginning, with the filter."""
     continued: bool = False
+    filtered: bool = False
+    more: bool = False
+    of_all_tests: bool = False
+    """Whether groups and tests to choose from are those of the whole record, not of what the page has read."""
+
+
+@dataclass(frozen=True)
+class TestsPage:
+    """Every test of a record with its newest result, by group ("" for those of none); `more`: there are others."""
+
+    chart: Chart
+    groups: tuple[tuple[str, tuple[Result, ...]], ...]
+    tests: int
+    more: bool
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from django.utils import timezone
 from records import labels, tokens
 from records.ids import texts_of_ids
 from records.importing import shapes
+from records.importing.outside import may_be_flagged
 from records.importing.parsing import Reason, Unreadable
 from records.importing.reading import Arrived
 from records.importing.references import Addresses, by_token, conditional, in_text
@@ -124,8 +125,8 @@ class Taken:
 
 
 LINE = (
-    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "encounter_id", "holds", "version_id",
-    "last_updated", "rules", "digest", "raw",
+    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "may_be_flagged", "encounter_id", "holds",
+    "version_id", "last_updated", "rules", "digest", "raw",
 )  # fmt: skip
 
 
@@ -188,6 +189,7 @@ class Extraction:
             escaped(label[:300]),
             first_time(resource, shape.time, self.moment_of),
             escaped(status_of(resource, shape.status)[:40]),
+            "t" if kind == "Observation" and may_be_flagged(resource) else "f",
             self.encounter_of(resource, arrived) or NULL,
             holds,
             escaped(version_id),

@@ -45,10 +45,10 @@ COLUMNS = (*LINE, "patient_id", "own_classes", "labelled_by", "classes", "settle
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar,
-    time timestamptz, status varchar, encounter_id uuid, holds uuid[], version_id varchar, last_updated timestamptz,
-    rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[], labelled_by varchar[],
-    classes varchar[], settled boolean, known boolean, refresh boolean
+    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar, time timestamptz,
+    status varchar, may_be_flagged boolean, encounter_id uuid, holds uuid[], version_id varchar,
+    last_updated timestamptz, rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[],
+    labelled_by varchar[], classes varchar[], settled boolean, known boolean, refresh boolean
 ) ON COMMIT DELETE ROWS
 """
 
@@ -59,10 +59,12 @@ FROM records_resource WHERE id = ANY (%s::uuid[])
 
 INSERT = """
 INSERT INTO records_resource (
-    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, encounter_id,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by, rules)
-SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, encounter_id,
-       classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by, rules
+    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, may_be_flagged,
+    encounter_id, classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by,
+    rules)
+SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, may_be_flagged,
+       encounter_id, classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by,
+       rules
 FROM incoming WHERE NOT known
 """
 
@@ -91,7 +93,8 @@ RETURNING from_patient
 UPDATE = """
 UPDATE records_resource o SET
     facility_id = %(facility)s, patient_id = i.patient_id, section = i.section, code = i.code, label = i.label,
-    time = i.time, status = i.status, encounter_id = i.encounter_id, classes = i.classes,
+    time = i.time, status = i.status, may_be_flagged = i.may_be_flagged, encounter_id = i.encounter_id,
+    classes = i.classes,
     -- labels of a Bundle around it are not in the text that is read again
     own_classes = CASE WHEN i.refresh THEN ARRAY(
         SELECT DISTINCT class FROM unnest(i.own_classes || ARRAY(

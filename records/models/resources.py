@@ -108,6 +108,8 @@ class Resource(models.Model):
     label = models.CharField(max_length=300, blank=True)  # what the code says in words
     time = models.DateTimeField(null=True)  # when it happened, for newest first
     status = models.CharField(max_length=40, blank=True)
+    # Whether a page may flag it (records/importing/outside.py): those that nobody judged may be.
+    may_be_flagged = models.BooleanField(default=True)
     encounter_id = models.UUIDField(null=True)
     classes = classes_field()  # all that a grant must allow: its own, its patient's, those of what it holds
     own_classes = classes_field()  # by the labels in its text, by rules, by its source and at the patient's request
@@ -133,7 +135,17 @@ class Resource(models.Model):
             models.Index(
                 "patient", "section", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_section"
             ),
-            models.Index("patient", "code", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_code"),
+            models.Index(
+                "patient", "section", "code", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_code"
+            ),
+            models.Index(
+                "patient",
+                "section",
+                F("time").desc(nulls_last=True),
+                F("id").desc(),
+                condition=Q(may_be_flagged=True, type="Observation"),
+                name="resource_flagged",
+            ),
             models.Index(fields=["patient", "received_at"], name="resource_by_arrival"),
             # What the importer asks: few rows of any table, so they cost others nothing.
             models.Index(fields=["source"], condition=Q(settled=False), name="resource_unsettled"),

@@ -23,7 +23,7 @@ from tests.records.test_wall import row_security
 WORKER = "worker"
 PATHS = (
     "", "timeline/", "results/", "vitals/", "care/", "medicines/", "problems/", "allergies/", "immunisations/",
-    "procedures/", "encounters/", "documents/", "access/",
+    "procedures/", "encounters/", "documents/", "access/", "results/tests/", "vitals/tests/",
 )  # fmt: skip
 
 
@@ -123,7 +123,9 @@ def test_opening_a_page_is_written_down_with_its_section_and_basis(seat, patient
     for path in PATHS:
         seat.get(f"/patients/{patient.pk}/{path}")
     events = AuditEvent.objects.using("auditor").filter(type="record-opened")
-    assert [event.section for event in events.order_by("recorded")] == [path.rstrip("/") or "summary" for path in PATHS]
+    assert [event.section for event in events.order_by("recorded")] == [
+        path.partition("/")[0] or "summary" for path in PATHS
+    ]
     assert {(event.user_id, event.basis) for event in events} == {(guest.pk, "Registration")}
     subjects = AuditSubject.objects.using("auditor").filter(event_id__in=[event.id for event in events])
     assert {subject.patient_id for subject in subjects} == {patient.pk}
@@ -463,7 +465,8 @@ def test_with_the_wall_down_the_querysets_still_hide_what_is_withheld(seat, outs
         make.make_resource(patient, section, kind, label="Secret", body={"description": "Secret"}, classes=["hiv"])
     row_security("DISABLE")
     try:
-        for path in (*PATHS, f"results/?trend={hidden.pk}"):
+        of_hidden = (f"results/?{name}={hidden.pk}" for name in ("trend", "test", "group"))
+        for path in (*PATHS, *of_hidden, "results/?flagged=1"):
             assert "Secret" not in text_of(seat.get(f"/patients/{patient.pk}/{path}"))
         assert "ELSEWHERE" not in text_of(seat.get("/patients/"))
         assert "ELSEWHERE" not in text_of(seat.post("/patients/", {"find": "Elsewhere"}))

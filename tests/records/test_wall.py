@@ -556,13 +556,17 @@ ABOUT_THE_VIEWER = {"records_grant", "records_look", "records_emergencyaccess", 
 
 
 def test_every_statement_that_is_kept_prepared_holds_the_whole_rule():
-    from records.chart import care, documents, lists, medicines, patients, results, summary, timeline  # noqa: F401
+    from records.chart import care, documents, lists, medicines, patients, results, summary, timeline, trends  # noqa: F401
+    from records.chart.every_test import newest_of_each
 
     for continued in (False, True):
         patients.listing(51, of_caseload=continued, continued=continued)
         patients.finding(2, 51)
         timeline.entries(51, continued=continued)
         results.sheet_reading("results", 201, continued=continued, within=continued)
+        results.sheet_reading("vitals", 201, continued=continued, within=continued, coded=True, flagged=continued)
+        newest_of_each("vitals")
+        trends.same_tests(3)
         lists.list_reading("documents", ("DocumentReference",), 51, continued=continued)
     for emergency in (False, True):
         judged = 0

@@ -37,7 +37,7 @@ def problems_of(rows: Iterable[Row], frame: Frame) -> problems.Problems:
 
 def allergies_page(patient_id: UUID, *, by: User) -> pages.AllergiesPage:
     with viewing(by):
-        frame = open_frame(patient_id, "allergies", by=by)
+        frame = open_frame(patient_id, "allergies", by=by, named=True)
     return pages.AllergiesPage(chart_of(frame))
 
 
@@ -48,7 +48,12 @@ def list_page(patient_id: UUID, here: str, *, by: User, before: UUID | None = No
     asked = {"row": before} if before else {}
     with viewing(by):
         frame = open_frame(
-            patient_id, here, list_reading(section, types, most + 1, continued=before is not None), by=by, **asked
+            patient_id,
+            here,
+            list_reading(section, types, most + 1, continued=before is not None),
+            by=by,
+            named=True,
+            **asked,
         )
     held = frame.rows
     return pages.ListPage(

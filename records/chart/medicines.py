@@ -17,7 +17,7 @@ READ = reading(newest(MOST_CURRENT, section=Section.MEDICINES))
 
 def page(patient_id: UUID, *, by: User, past: bool) -> pages.MedicinesPage:
     with viewing(by):
-        frame = open_frame(patient_id, "medicines", READ, by=by)
+        frame = open_frame(patient_id, "medicines", READ, by=by, named=True)
     held = medicines_of(frame.rows, frame)
     return pages.MedicinesPage(chart_of(frame), held, held.past if past else held.current, past)
 

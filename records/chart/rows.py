@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db.models import Case, Exists, F, Q, QuerySet, Subquery, Value, When
 
 from records.compiled import Allowed, Reading
-from records.display import fhir
+from records.display import fhir, medicines
 from records.models import Patient, Resource, ResourceVersion, Section
 
 PAGE = 50
@@ -45,10 +45,12 @@ class Row:
     number: int
     received_at: datetime
     raw: str
+    medication: str
+    """What the Medication says that it refers to; "" for none."""
 
     @cached_property
     def fhir(self) -> fhir.Json:
-        return fhir.load(self.raw)
+        return medicines.holding(fhir.load(self.raw), self.medication)
 
 
 COLUMNS = tuple(Row.__dataclass_fields__)

@@ -52,7 +52,7 @@ def panel(frame: Frame, looked: Looked) -> since.Since | None:
 
 def items(frame: Frame, looked: Looked) -> Iterator[since.Item]:
     for news in lines(frame):
-        body = fhir.load(news.raw)
+        body = medicines.holding(fhir.load(news.raw), news.medication)
         if news.type == "Observation":
             if item := of_observation(news, body, frame, looked):
                 yield item

@@ -75,7 +75,9 @@ def page(patient_id: UUID, *, by: User, before: UUID | None = None) -> pages.Tim
     most = row_lists.PAGE
     with viewing(by):
         asked = {"row": before} if before else {}
-        frame = open_frame(patient_id, "timeline", entries(most + 1, continued=before is not None), by=by, **asked)
+        frame = open_frame(
+            patient_id, "timeline", entries(most + 1, continued=before is not None), by=by, named=True, **asked
+        )
         held = in_order(frame.rows, most + 1)
         more, held = len(held) > most, held[:most]
         tested = tests_between(frame.patient.pk, held, by=by, is_first=before is None, is_last=not more)

@@ -22,6 +22,8 @@ class News:
     number: int
     raw: str
     patient: UUID | None = None
+    medication: str = ""
+    """What the Medication says that it refers to (records/display/medicines.py, `holding`)."""
 
     @property
     def counts(self) -> bool:

@@ -18,12 +18,13 @@ import orjson
 from django.utils import timezone
 
 from records import labels, tokens
+from records.display import names
 from records.ids import texts_of_ids
-from records.importing import shapes
+from records.importing import medication, shapes
 from records.importing.outside import may_be_flagged
 from records.importing.parsing import Reason, Unreadable
 from records.importing.reading import Arrived
-from records.importing.references import Addresses, by_token, conditional, in_text
+from records.importing.references import DIRECTORY_TYPES, Addresses, by_token, conditional, in_text
 from records.label_rules import classes_by_code, rules
 from records.models import Patient, Source
 from records.sections import section_of
@@ -117,6 +118,8 @@ class Taken:
     """`Patient/id` of further patients whom it names."""
     awaits: frozenset[str] = frozenset()
     """Conditional references that point at nothing we know yet."""
+    called: tuple[str, str] | None = None
+    """Of an entry of a directory: its name, and `Type/id` of whom to ask for one."""
     consent: dict[str, Any] | None = field(default=None, repr=False)
 
     def further(self) -> set[str]:
@@ -126,7 +129,7 @@ class Taken:
 
 LINE = (
     "id", "type", "fhir_id", "section", "code", "label", "time", "status", "may_be_flagged", "encounter_id", "holds",
-    "version_id", "last_updated", "rules", "digest", "raw",
+    "version_id", "last_updated", "rules", "medication", "digest", "raw",
 )  # fmt: skip
 
 
@@ -195,6 +198,7 @@ class Extraction:
             escaped(version_id),
             last_updated.isoformat() if last_updated else NULL,
             self.version,
+            escaped(medication.said(resource)) if kind == "Medication" else "",
             f"\\\\x{digest.hex()}\t",
         ))  # fmt: skip
         taken = Taken(
@@ -207,6 +211,8 @@ class Extraction:
             taken.links = tuple(links_of(resource, arrived.addresses))
         elif arrived.type == "Consent":
             taken.consent = resource
+        elif arrived.type in DIRECTORY_TYPES:
+            taken.called = names.of_directory(resource)
         return taken
 
     def digest_of(self, raw: bytes, outer: Iterable[str]) -> bytes:
@@ -495,17 +501,30 @@ def binaries(attachments: Any) -> list[Any]:
     return [{"reference": one["url"]} for one in attachments or () if one and "Binary/" in text(one.get("url"))]
 
 
+def of_impression(impression: dict[str, Any]) -> list[Any]:
+    found = [one.get("itemReference") for one in impression.get("finding") or ()]
+    found += [item for one in impression.get("investigation") or () for item in one_or_many(one.get("item"))]
+    return [*of_fields("problem", "prognosisReference")(impression), *found]
+
+
 CONTENTS: dict[str, Any] = {
+    "Appointment": of_fields("reasonReference"),
     "CarePlan": lambda plan: [one.get("reference") for one in plan.get("activity") or ()],
+    "ClinicalImpression": of_impression,
     "Composition": of_composition,
+    "DeviceUseStatement": of_fields("device", "reasonReference"),
     "DiagnosticReport": of_report,
     "DocumentManifest": of_fields("content"),
     "DocumentReference": of_document,
+    "EpisodeOfCare": lambda episode: [one.get("condition") for one in episode.get("diagnosis") or ()],
+    "FamilyMemberHistory": of_fields("reasonReference"),
+    "ImagingStudy": of_fields("reasonReference"),
     "List": lambda listed: [one["item"] for one in listed.get("entry") or () if not is_patient(one.get("item"))],
-    "MedicationAdministration": of_fields("medicationReference"),
-    "MedicationDispense": of_fields("medicationReference"),
+    "MedicationAdministration": of_fields("medicationReference", "request", "reasonReference"),
+    "MedicationDispense": of_fields("medicationReference", "authorizingPrescription"),
     "MedicationRequest": of_fields("medicationReference"),
     "MedicationStatement": of_fields("medicationReference"),
+    "Medication": lambda medication: [one.get("itemReference") for one in medication.get("ingredient") or ()],
     "Media": lambda media: binaries([media.get("content")]),
     "Observation": of_fields("hasMember"),
     "Provenance": of_fields("target"),

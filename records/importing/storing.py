@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 
 from records import caseloads, consents, links, request_labels
 from records.ids import texts_of_ids
+from records.importing import directory
 from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
 from records.importing.references import DIRECTORY_TYPES
@@ -47,7 +48,8 @@ STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar, time timestamptz,
     status varchar, may_be_flagged boolean, encounter_id uuid, holds uuid[], version_id varchar,
-    last_updated timestamptz, rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[],
+    last_updated timestamptz, rules smallint, medication text, digest bytea, raw text, patient_id uuid,
+    own_classes varchar[],
     labelled_by varchar[], classes varchar[], settled boolean, known boolean, refresh boolean
 ) ON COMMIT DELETE ROWS
 """
@@ -61,10 +63,10 @@ INSERT = """
 INSERT INTO records_resource (
     id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, may_be_flagged,
     encounter_id, classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by,
-    rules)
+    rules, medication)
 SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, may_be_flagged,
        encounter_id, classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by,
-       rules
+       rules, medication
 FROM incoming WHERE NOT known
 """
 
@@ -104,7 +106,7 @@ UPDATE records_resource o SET
         SELECT DISTINCT how FROM unnest(i.labelled_by || ARRAY(
             SELECT how FROM unnest(o.labelled_by) AS was (how) WHERE how LIKE 'bundle: %%'
         )) AS both_of (how)) ELSE i.labelled_by END,
-    rules = i.rules,
+    rules = i.rules, medication = i.medication,
     holds = i.holds, settled = false, version_id = i.version_id, last_updated = i.last_updated, raw = i.raw,
     digest = i.digest,
     number = o.number + (NOT i.refresh AND o.raw <> i.raw)::int,
@@ -353,6 +355,9 @@ class Store:
             changed = self.write_resources(ready, refresh=batch.refresh)
             self.note_touched(ready)
             self.write_patients_named(ready)
+            directory.write_names(
+                [one for one in ready if one.taken.type in DIRECTORY_TYPES], self.id_of, using=self.using
+            )
             self.settle(ready)
             self.write_links([one for one in ready if one.taken.patient])
             self.write_opt_outs([one for one in ready if one.taken.consent is not None])
@@ -494,9 +499,10 @@ class Store:
         )
 
     def settle(self, ready: list[Ready]) -> None:
-        """Labels of what is new or changed go up to all that holds it; what is complete can be seen."""
-        labelled = [one.id for one in ready if one.known or one.labelled_by]
-        containers = unsettle(labelled, themselves=False, using=self.using)
+        """Labels of what is new or changed, and what a Medication is, go up to what holds it; then it can be seen."""
+        naming = set() if self.seen else {"Medication"}  # in a first import what holds it waits for it
+        telling = [one.id for one in ready if one.known or one.labelled_by or one.taken.type in naming]
+        containers = unsettle(telling, themselves=False, using=self.using)
         incomplete = [one.id for one in ready if not one.settled]
         settle([*incomplete, *containers], final=False, using=self.using)
 

@@ -123,6 +123,9 @@ class Resource(models.Model):
     last_updated = models.DateTimeField(null=True)
     digest = models.BinaryField(max_length=32)  # of the text and the rules that read it: unchanged costs no write
     raw = models.TextField()
+    # What a Medication says that it is (records/importing/medication.py); of a prescription, a dispense and the like
+    # what that says to which they refer. It stands in their row, so that the rule for them is the rule for it.
+    medication = models.TextField(blank=True, default="", db_default="")
     received_at = models.DateTimeField(db_default=Now())
     tombstoned_at = models.DateTimeField(null=True)
 
@@ -185,6 +188,20 @@ class Awaited(models.Model):
 
     def __str__(self) -> str:
         return f"awaited by {self.resource_id}"
+
+
+class ReferredName(models.Model):
+    """What a practitioner, a role, an organisation or a place is called, for references that don't say it.
+
+    Under the id of its resource. Directories hold nothing about patients; one that is labelled gets no row here.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    name = models.CharField(max_length=300, blank=True)
+    leads_to = models.UUIDField(null=True)  # of a role without a name: whose it is
+
+    def __str__(self) -> str:
+        return f"name of {self.pk}"
 
 
 class RequestedLabel(models.Model):

@@ -90,7 +90,10 @@ def tell_of_outcome(emergency: EmergencyAccess) -> None:
     subject = _("An emergency access was not justified")
     known = addresses_of([StaffRole.PRIVACY])
     write("outcome", emergency, subject, lines, known)
-    told = [lines[0], _("You answer for this partner here: ask a privacy officer what happened, then call the partner.")]
+    told = [
+        lines[0],
+        _("You answer for this partner here: ask a privacy officer what happened, then call the partner."),
+    ]
     write("outcome", emergency, subject, told, internal_sponsor_of(emergency) - known)
 
 

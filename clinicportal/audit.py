@@ -46,6 +46,7 @@ class Type(models.TextChoices):
     QUESTION_ANSWERED = "question-answered"
     ACCESS_APPROVED = "access-approved"
     ACCESS_DECLINED = "access-declined"
+    ACCESS_CHANGED = "access-changed"
     ACCESS_ENDED = "access-ended"
     PROVISIONED = "provisioned"
     PROVISIONING_PARKED = "provisioning-parked"

@@ -120,12 +120,14 @@ def reading(*parts: Part, whole: Mapping[Section, tuple[str, ...]] | None = None
 
 
 @cache
-def list_reading(section: str, types: tuple[str, ...], most: int, *, continued: bool) -> Reading:
-    """A page of one section, newest first; `continued`: what follows `row`."""
+def list_reading(
+    section: str, types: tuple[str, ...], most: int, *, continued: bool, beside: tuple[Part, ...] = ()
+) -> Reading:
+    """A page of one section, newest first, with what stands `beside` it; `continued`: what follows `row`."""
     which = {"section": section, "type__in": types}
     if continued:
         return reading(*older(most, **which), row=ROW)
-    return reading(newest(most, **which))
+    return reading(newest(most, **which), *beside)
 
 
 def split(found: Iterable[Sequence[Any]]) -> tuple[list[Row], list[Row]]:

@@ -44,7 +44,7 @@ READ = reading(
 
 READ_ALL = reading(
     newest(MOST_CURRENT, section=Section.IMMUNISATIONS, type="Immunization"),
-    newest(MOST_CURRENT, section=Section.PROCEDURES, type="Procedure"),
+    newest(MOST_CURRENT, section=Section.PROCEDURES, type__in=("Procedure", "DeviceUseStatement", "Device")),
     newest(RECENT_RESULTS, section=Section.RESULTS, type="Observation"),
     newest(RECENT_RESULTS, section=Section.VITALS, type="Observation"),
     newest(MOST_CURRENT, section=Section.CARE_PLANS, type="CarePlan"),

@@ -24,15 +24,16 @@ ALWAYS, NEVER = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 SECTIONS = {
-    Section.ENCOUNTERS: ("Encounter",),
-    Section.RESULTS: ("DiagnosticReport",),
-    Section.DOCUMENTS: ("DocumentReference", "DiagnosticReport"),
-    Section.MEDICINES: ("MedicationRequest", "MedicationStatement"),
-    Section.PROBLEMS: ("Condition",),
+    Section.ENCOUNTERS: ("Encounter", "Appointment", "EpisodeOfCare"),
+    Section.RESULTS: ("DiagnosticReport", "ImagingStudy"),
+    Section.DOCUMENTS: ("DocumentReference", "DiagnosticReport", "Composition", "QuestionnaireResponse"),
+    Section.MEDICINES: ("MedicationRequest", "MedicationStatement", "MedicationDispense"),
+    Section.PROBLEMS: ("Condition", "ClinicalImpression", "FamilyMemberHistory"),
     Section.ALLERGIES: ("AllergyIntolerance",),
     Section.IMMUNISATIONS: ("Immunization",),
-    Section.PROCEDURES: ("Procedure",),
+    Section.PROCEDURES: ("Procedure", "DeviceUseStatement"),
 }
+"""Not doses, of which a stay has hundreds, and not devices, which are not dated: both stand on their pages."""
 
 
 @cache

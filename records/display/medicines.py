@@ -145,7 +145,7 @@ def of(
     refused = resource.get("doNotPerform") is True
     return Medicine(
         name=name_of(resource),
-        dosages=tuple(_dosage(d, zone) for d in instructions)
+        dosages=tuple(dosage_of(d, zone) for d in instructions)
         or (() if refused or _is_statement(resource) else (_no_dosage(),)),
         standing=standing,
         started=started,
@@ -294,13 +294,13 @@ def _no_dosage() -> Dosage:
     return Dosage(parts=(Part(Role.NO_DOSE, _("Dose not recorded")),))
 
 
-def _dosage(dosage: fhir.Json, zone: tzinfo) -> Dosage:
+def dosage_of(dosage: fhir.Json, zone: tzinfo) -> Dosage:
     written = clean_lines(dosage.get("text")).strip()
     parts = [*_doses(dosage)]
     took = timing.duration(dosage.get("timing"))
     if took:
         parts.append(Part(Role.DURATION, took))
-    route = _route(dosage)
+    route = route_of(dosage)
     if route:
         parts.append(Part(Role.ROUTE, route))
     often = " ".join(filter(None, (timing.in_words(dosage.get("timing")), _when_needed(dosage))))
@@ -325,7 +325,7 @@ def _doses(dosage: fhir.Json) -> Iterable[Part]:
         amount = _amount(kind, value)
         if amount:
             doses.append(_dose_part(amount, value))
-        rate = _rate(*fhir.choice(one, "rate"))
+        rate = rate_of(*fhir.choice(one, "rate"))
         if rate:
             rates.append(Part(Role.RATE, rate))
     if not doses and not rates:
@@ -349,7 +349,7 @@ def _converted(amount: amounts.Amount) -> str:
     return _("recorded as %(amount)s") % {"amount": amount.recorded_as} if amount.recorded_as else ""
 
 
-def _rate(kind: str, value: object) -> str:
+def rate_of(kind: str, value: object) -> str:
     if kind == "Ratio":
         over, under = (amounts.dose(fhir.mapping(value).get(part)) for part in ("numerator", "denominator"))
         if over and under:
@@ -359,7 +359,7 @@ def _rate(kind: str, value: object) -> str:
     return amount.text if amount else ""
 
 
-def _route(dosage: fhir.Json) -> str:
+def route_of(dosage: fhir.Json) -> str:
     """ "Oral route" is "oral"; where on the body follows."""
     route = re.sub(r" route( of administration)?$", "", codes.text_of(dosage.get("route")), flags=re.IGNORECASE)
     site = codes.text_of(dosage.get("site"))

@@ -214,7 +214,7 @@ def results(request: SignedIn, pk: UUID, here: str = "results") -> HttpResponse:
         only_flagged="flagged" in request.GET,
         before=row_id(request, "before"),
         trends=several_ids(request, "trend", trends.MOST),
-        trend_period=request.GET.get("over", "1y"),
+        trend_period=request.GET.get("over", ""),
     )
     page = result_pages.page(pk, asked, here=here, by=request.user)
     part = "_results" if "HX-Request" in request.headers else "results"

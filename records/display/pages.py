@@ -1,6 +1,7 @@
 """What each page of the record draws: the dataclasses that templates in records/jinja2/records/ receive as `page`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from records.display.allergies import Allergies
 from records.display.banner import Contact, Who
@@ -78,6 +79,8 @@ class Chart:
     feed: Feed
     here: str
     emergency: Emergency | None = None
+    similar: bool = False
+    """Whether another patient of the reader has a name that could be taken for this one."""
 
     @property
     def seed(self) -> int:
@@ -278,8 +281,9 @@ class Kept:
 
     id: int
     name: str
-    show: str
-    caseload: str
+    query: str
+    """As an address keeps it."""
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -296,7 +300,12 @@ class PatientsPage:
     searched: str = ""
     following: str | None = None
     more: bool = False
+    facilities: tuple[Choice, ...] = ()
     show: str = ""
+    age: str = ""
+    gender: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """The filter, as an address keeps it."""
     kept: tuple[Kept, ...] = ()
     urgent: tuple[Emergency, ...] = ()
 

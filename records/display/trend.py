@@ -44,8 +44,8 @@ class Trend:
 def of(column: Sequence[Result], today: date, period: str = "") -> Trend | None:
     """The trend of one column of results; None when no number in it has a day.
 
-    Where no period was asked for it is the shortest from a year on with a value (`period_for`). When nothing lies in the
-    one that was asked for, the page says so by `rows` being empty: it is never widened behind the reader's back.
+    Where no period was asked for it is the shortest from a year on with a value (`period_for`). When nothing lies in
+    the one that was asked for, the page says so by `rows` being empty: it is never widened behind the reader's back.
     """
     held = dated(column)
     numbers = numbers_of(held)

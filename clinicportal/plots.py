@@ -20,6 +20,7 @@ Flag = Literal["", "high", "low", "critical-high", "critical-low"]
 COLOURS = {"": "#212b32", "high": "#7a4100", "low": "#32408f", "critical-high": "#8f1420", "critical-low": "#8f1420"}
 LABELLED_POINTS = 12  # with more of them only flagged ones and the newest are labelled
 CHARACTER, LINE = 6.7, 14  # width and height of a character of a label
+STRIP = 24  # how far beside a day pointing still means that day
 LONGEST_NUMBER = 9  # characters beside an axis; a longer number is written with a power of ten
 
 
@@ -158,12 +159,12 @@ def _tall(every: Sequence[Series], scales: Sequence[_Scale], size: Frame, *, int
 
 
 def _moments(scales: Sequence[_Scale], frame: Frame) -> Iterator[Moment]:
-    """The days on which anything was found, each with a strip half-way to its neighbours."""
+    """The days on which anything was found, each with a strip at most half-way to its neighbours."""
     days = sorted({_day(point.at) for scale in scales for point in scale.points})
     places = [scales[0].x(frame, day) for day in days]
     for n, (day, x) in enumerate(zip(days, places, strict=True)):
-        start = (places[n - 1] + x) / 2 if n else float(frame.left)
-        end = (x + places[n + 1]) / 2 if n + 1 < len(places) else float(frame.right) + 8
+        start = max(x - STRIP, (places[n - 1] + x) / 2 if n else x - STRIP)
+        end = min(x + STRIP, (x + places[n + 1]) / 2 if n + 1 < len(places) else x + STRIP)
         readings = tuple(", ".join(_said(point) for point in scale.points if _day(point.at) == day) for scale in scales)
         yield Moment(x, round(start, 1), round(end - start, 1), clinical_date(day), readings)
 

@@ -35,7 +35,8 @@ from records.chart import results as result_pages
 from records.chart import summary as summaries
 from records.chart import timeline as timelines
 from records.chart.frame import MENU
-from records.models import RecordReport, SavedFilter
+from records.ids import uuid_of
+from records.models import Patient, RecordReport, SavedFilter
 
 
 class SignedIn(HttpRequest):
@@ -55,13 +56,6 @@ def several_ids(request: SignedIn, name: str, most: int) -> tuple[UUID, ...]:
     return tuple(dict.fromkeys(given))[:most]
 
 
-def uuid_of(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
 def moment_of(text: str) -> datetime | None:
     """An aware time from the address, None for anything else."""
     try:
@@ -77,11 +71,14 @@ def patients(request: SignedIn) -> HttpResponse:
     text = request.POST.get("find", "").strip()[: search.LONGEST]
     if text:
         return render(request, "records/patients.jinja", {"page": patient_lists.found_page(text, by=request.user)})
-    caseload, after = row_id(request, "caseload"), row_id(request, "after")
-    asked = request.GET.get("show", "")
-    show = asked if asked in SavedFilter.Show.values else ""
-    page = patient_lists.list_page(by=request.user, caseload=caseload, show=show, after=after)
-    return render(request, "records/patients.jinja", {"page": page, "shows": SavedFilter.Show.choices})
+    asked, after = filters.filter_of(request.GET), row_id(request, "after")
+    page = patient_lists.list_page(by=request.user, asked=asked, after=after)
+    choices = {
+        "shows": SavedFilter.Show.choices,
+        "ages": SavedFilter.Age.choices,
+        "genders": [("", _("Any gender")), *Patient.Gender.choices],
+    }
+    return render(request, "records/patients.jinja", {"page": page, **choices})
 
 
 @require_safe
@@ -199,10 +196,9 @@ def keep_filter(request: SignedIn) -> HttpResponse:
     if "drop" in request.POST:
         filters.drop(int(request.POST["drop"]) if request.POST["drop"].isdecimal() else 0, by=request.user)
         return redirect("records:patients")
-    caseload = uuid_of(request.POST.get("caseload", ""))
-    filters.keep(request.POST.get("name", ""), by=request.user, show=request.POST.get("show", ""), caseload=caseload)
-    query = urlencode({"show": request.POST.get("show", ""), "caseload": caseload or ""})
-    return redirect(f"{reverse('records:patients')}?{query}")
+    asked = filters.filter_of(request.POST)
+    filters.keep(request.POST.get("name", ""), by=request.user, asked=asked)
+    return redirect(f"{reverse('records:patients')}?{urlencode(asked.query)}")
 
 
 @require_safe
@@ -215,7 +211,7 @@ def results(request: SignedIn, pk: UUID, here: str = "results") -> HttpResponse:
         only_flagged="flagged" in request.GET,
         before=row_id(request, "before"),
         trends=several_ids(request, "trend", trends.MOST),
-        trend_period=request.GET.get("over", "1y"),
+        trend_period=request.GET.get("over", ""),
     )
     page = result_pages.page(pk, asked, here=here, by=request.user)
     part = "_results" if "HX-Request" in request.headers else "results"

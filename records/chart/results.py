@@ -80,7 +80,7 @@ class Asked:
     only_flagged: bool = False
     before: UUID | None = None
     trends: tuple[UUID, ...] = ()
-    trend_period: str = "1y"
+    trend_period: str = ""
 
     @property
     def filtered(self) -> bool:

@@ -81,6 +81,8 @@ class Chart:
     feed: Feed
     here: str
     emergency: Emergency | None = None
+    similar: bool = False
+    """Whether another patient of the reader has a name that could be taken for this one."""
 
     @property
     def title(self) -> str:
@@ -322,8 +324,9 @@ class Kept:
 
     id: int
     name: str
-    show: str
-    caseload: str
+    query: str
+    """As an address keeps it."""
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -340,7 +343,12 @@ class PatientsPage:
     searched: str = ""
     following: str | None = None
     more: bool = False
+    facilities: tuple[Choice, ...] = ()
     show: str = ""
+    age: str = ""
+    gender: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """The filter, as an address keeps it."""
     kept: tuple[Kept, ...] = ()
     urgent: tuple[Emergency, ...] = ()
 

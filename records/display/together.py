@@ -32,13 +32,13 @@ class Together:
     end: When
 
 
-def of(columns: Sequence[Sequence[Result]], today: date, period: str = "1y") -> Together | None:
+def of(columns: Sequence[Sequence[Result]], today: date, period: str = "") -> Together | None:
     """The columns in their order; None when none of them has a number with a day. As `trend.of`, for several."""
     every = [held for held in map(trend.dated, columns) if trend.numbers_of(held)]
     if not every:
         return None
-    period = period if period in trend.PERIODS else "1y"
     numbers = [result for held in every for result in trend.numbers_of(held)]
+    period = trend.period_for(numbers, today, period)
     first, last = trend.span([result for held in every for result in held], numbers, today, period)
     inside = [[result for result in held if trend.day_of(result) >= first] for held in every]
     drawn = [trend.series(held) for held in inside if trend.numbers_of(held)]

@@ -41,17 +41,17 @@ class Trend:
     pair: bool = False
 
 
-def of(column: Sequence[Result], today: date, period: str = "1y") -> Trend | None:
+def of(column: Sequence[Result], today: date, period: str = "") -> Trend | None:
     """The trend of one column of results; None when no number in it has a day.
 
-    An unknown period is one year. When nothing lies in the period, the page says so by `rows` being empty: the period
-    is never widened behind the reader's back.
+    Where no period was asked for it is the shortest from a year on with a value (`period_for`). When nothing lies in
+    the one that was asked for, the page says so by `rows` being empty: it is never widened behind the reader's back.
     """
     held = dated(column)
     numbers = numbers_of(held)
     if not numbers:
         return None
-    period = period if period in PERIODS else "1y"
+    period = period_for(numbers, today, period)
     first, last = span(held, numbers, today, period)
     rows = tuple(r for r in held if day_of(r) >= first)
     latest = numbers[0]
@@ -78,6 +78,13 @@ def dated(column: Sequence[Result]) -> list[Result]:
 def numbers_of(held: Sequence[Result]) -> list[Result]:
     """Those that put a point into a drawing."""
     return [r for r in held if _heights(r)]
+
+
+def period_for(numbers: Sequence[Result], today: date, asked: str) -> str:
+    if asked in PERIODS:
+        return asked
+    since_newest = (today - max(map(day_of, numbers))).days
+    return next((name for name in ("1y", "5y") if since_newest <= PERIODS[name]), "all")
 
 
 def span(held: Sequence[Result], numbers: Sequence[Result], today: date, period: str) -> tuple[date, date]:

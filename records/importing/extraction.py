@@ -562,6 +562,7 @@ def patient_columns(resource: dict[str, Any], taken: Taken, source_id: UUID, mrn
         given=given[:200],
         title=" ".join(part for part in name.get("prefix") or () if part)[:50],
         sort_name=" ".join(tokens.words(f"{family} {given}"))[:400],
+        name_key=tokens.name_key(family, given),
         found_by=tokens.line(taken.tokens),
         birth_date=date_of(resource.get("birthDate")),
         gender=gender if gender in Patient.Gender.values else Patient.Gender.UNKNOWN,

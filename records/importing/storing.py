@@ -646,8 +646,8 @@ class Store:
 
 
 PATIENT_COLUMNS = [
-    "active", "family", "given", "title", "sort_name", "found_by", "birth_date", "gender", "deceased", "deceased_date",
-    "mrn",
+    "active", "family", "given", "title", "sort_name", "name_key", "found_by", "birth_date", "gender", "deceased",
+    "deceased_date", "mrn",
 ]  # fmt: skip
 LINKS = {"replaced-by": PatientLink.Kind.REPLACED_BY, "replaces": PatientLink.Kind.REPLACED_BY}
 NUMBER = re.compile(r"\d{1,18}")

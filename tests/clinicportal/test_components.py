@@ -477,7 +477,7 @@ def test_drawings_below_each_other_share_one_time_axis_and_a_line_reads_all_of_t
         ("01-Jun-2026", ("5.9 High", "")),
     ]
     strips = [(moment.start, moment.start + moment.width) for moment in drawn.wide.moments]
-    assert all(end == pytest.approx(start) for (_, end), (start, _) in itertools.pairwise(strips))
+    assert all(end <= start + 0.1 for (_, end), (start, _) in itertools.pairwise(strips)), "two days at one place"
     assert "K: 2 values" in drawn.summary
     assert "Cells: 2 values" in drawn.summary
 

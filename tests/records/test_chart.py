@@ -405,10 +405,39 @@ def test_the_list_goes_on_where_the_page_ended(seat, source, caseload, patient, 
     assert found == names
 
 
-def test_similar_names_are_pointed_out(seat, source, caseload):
-    for _ in range(2):
-        make.make_membership(caseload, make.make_patient(source, family="Twin", given="Bravo"))
-    assert text_of(seat.get("/patients/")).count("Similar name on this list") == 2
+SIMILAR = "Similar name among your patients"
+
+
+def test_similar_names_are_pointed_out_wherever_in_the_list_they_stand(seat, source, caseload, monkeypatch):
+    """Not only those of one page: the other one may be on the next, or outside of what was searched for."""
+    twins = [make.make_patient(source, family="Müller", given="Bravo", sort_name="a", mrn="4711")]
+    twins.append(make.make_patient(source, family="MULER", given="bravo Ann", sort_name="z"))
+    others = [make.make_patient(source, family="Muller", given=given) for given in ("Charlie", "Delta")]
+    for patient in (*twins, *others):
+        make.make_membership(caseload, patient)
+    assert text_of(seat.get("/patients/")).count(SIMILAR) == 2
+    monkeypatch.setattr("records.chart.patients.PAGE", 1)
+    assert SIMILAR in text_of(seat.get("/patients/"))
+    monkeypatch.setattr("records.chart.patients.PAGE", 50)
+    Patient.objects.using(WORKER).filter(pk=twins[0].pk).update(found_by=" 4711")
+    found = text_of(seat.post("/patients/", {"find": "4711"}))
+    assert "1 patient found" in found
+    assert SIMILAR in found
+    for patient, warned in ((twins[0], True), (twins[1], True), (others[0], False)):
+        assert (SIMILAR in text_of(seat.get(f"/patients/{patient.pk}/results/"))) is warned
+
+
+def test_nobody_whom_the_reader_may_not_see_is_hinted_at_by_a_similar_name(seat, source, caseload, patient):
+    twin = make.make_patient(source, family=patient.family, given=patient.given)
+    for name in ("", ""):
+        make.make_membership(caseload, make.make_patient(source, family=name, given=name))
+    hidden = make.make_membership(caseload, twin, ends_at=make.days(-1))
+    pages = ("/patients/", f"/patients/{patient.pk}/")
+    assert not any(SIMILAR in text_of(seat.get(page)) for page in pages)
+    type(hidden).objects.using(WORKER).filter(pk=hidden.pk).update(ends_at=None)
+    assert all(SIMILAR in text_of(seat.get(page)) for page in pages)
+    Patient.objects.using(WORKER).filter(pk=twin.pk).update(classes=["hiv"])
+    assert not any(SIMILAR in text_of(seat.get(page)) for page in pages)
 
 
 def test_the_dead_are_hatched_in_the_list_and_the_banner(seat, patient):

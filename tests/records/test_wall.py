@@ -560,7 +560,9 @@ def test_every_statement_that_is_kept_prepared_holds_the_whole_rule():
     from records.chart.every_test import newest_of_each
 
     for continued in (False, True):
-        patients.listing(51, of_caseload=continued, continued=continued)
+        patients.listing(
+            51, *(["caseload", "born_from", "facility", "gender"] if continued else []), continued=continued
+        )
         patients.finding(2, 51)
         timeline.entries(51, continued=continued)
         results.sheet_reading("results", 201, continued=continued, within=continued)

@@ -1,14 +1,15 @@
 """Labels by code: which classes a record has because of what it is about, whether or not its source labelled it.
 
 The lists are data (label_rules.toml) with a version. A rule looks at where FHIR R4 resources name what they are
-about (`ABOUT`), in all codings, contained resources included; not at what they mention in passing.
+about (`ABOUT`, and `WITHIN` their parts), in all codings, contained resources included; not at what they mention in
+passing.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,21 +17,26 @@ from typing import Any, NamedTuple
 from records.models import SensitiveClass
 
 DATA = Path(__file__).with_name("label_rules.toml")
-ABOUT = ("code", "medicationCodeableConcept", "type", "reasonCode", "category", "procedureCode", "serviceType")
-WITHIN: dict[str, tuple[tuple[str, str], ...]] = {
-    "ClinicalImpression": (("finding", "itemCodeableConcept"), ("investigation", "code")),
-    "FamilyMemberHistory": (("condition", "code"),),
-    "ImmunizationRecommendation": (("recommendation", "targetDisease"),),
-    "Medication": (("ingredient", "itemCodeableConcept"),),
+ABOUT = (
+    "code", "medicationCodeableConcept", "type", "reasonCode", "category", "procedureCode", "serviceType",
+    "conclusionCode", "valueCodeableConcept",
+)  # fmt: skip
+"""The answer counts, too: "genetic disease assessed" says little, its value says which."""
+MORE_ABOUT = {"Appointment": ("specialty", "appointmentType"), "ClinicalImpression": ("prognosisCodeableConcept",)}
+"""Of types in which it says what the entry is about; a PractitionerRole's specialty is not about a patient."""
+WITHIN = {
+    "component": ("code", "valueCodeableConcept"),  # one test of a panel, one answer of a questionnaire
+    "ingredient": ("itemCodeableConcept",),  # of a Medication that has no name of its own
+    "condition": ("code",),  # of a relative
+    "activity": ("detail",),  # of a plan
+    "detail": ("code", "reasonCode"),
+    "finding": ("itemCodeableConcept",),
+    "investigation": ("code",),
+    "recommendation": ("targetDisease",),  # of a vaccine
+    "event": ("code",),  # what a Composition is about
 }
-"""Where types say what they are about one level further in: (the list, the concept in each of its items)."""
-MORE_ABOUT: dict[str, tuple[str, ...]] = {
-    "Appointment": ("specialty", "appointmentType"),
-    "ClinicalImpression": ("prognosisCodeableConcept",),
-}
+"""Parts of a resource that are content of its own, and where they say what they are."""
 LOINC, LOINC_CODE = "http://loinc.org", re.compile(r"\d{1,7}-\d")
-VALUED = "valueCodeableConcept"
-"""The answer counts too: "genetic disease assessed" says little, its value says which."""
 
 
 class Rules(NamedTuple):
@@ -86,42 +92,30 @@ def by_start(table: Rules, code: Any) -> frozenset[SensitiveClass]:
 
 
 def codings(resource: dict[str, Any]) -> list[tuple[Any, Any]]:
-    found = []
-    for name in ABOUT:
-        if value := resource.get(name):
-            found += of_concepts(value)
-    if (kind := resource.get("resourceType")) in FURTHER_IN:
-        found += further_in(resource, kind)
-    if VALUED in resource:
-        for coding in resource[VALUED].get("coding") or ():
-            found.append((coding.get("system"), coding.get("code")))
+    found = codings_in(resource, ABOUT)
+    for name in WITHIN.keys() & resource.keys():
+        found += codings_in(resource, (name,))
+    kind = resource.get("resourceType")
+    if kind in MORE_ABOUT:
+        found += codings_in(resource, MORE_ABOUT[kind])
+    elif kind == "Composition":
+        for section in every(resource, "section"):
+            found += codings_in(section, ("code",))
+    elif kind == "QuestionnaireResponse":
+        found += of_answers(resource)
     return found
 
 
-def of_concepts(value: Any) -> list[tuple[Any, Any]]:
-    concepts = value if type(value) is list else (value,)
-    return [
-        (coding.get("system"), coding.get("code"))
-        for concept in concepts
-        if type(concept) is dict
-        for coding in concept.get("coding") or ()
-    ]
-
-
-FURTHER_IN = frozenset({*WITHIN, *MORE_ABOUT, "Composition", "QuestionnaireResponse"})
-
-
-def further_in(resource: dict[str, Any], kind: str) -> list[tuple[Any, Any]]:
-    """What types say of what they are about elsewhere than in ABOUT: families, findings, answers, sections."""
-    found = [coding for name in MORE_ABOUT.get(kind, ()) for coding in of_concepts(resource.get(name))]
-    for outer, inner in WITHIN.get(kind, ()):
-        for item in resource.get(outer) or ():
-            found += of_concepts(item.get(inner))
-    if kind == "Composition":
-        for section in every(resource, "section"):
-            found += of_concepts(section.get("code"))
-    if kind == "QuestionnaireResponse":
-        found += of_answers(resource)
+def codings_in(element: dict[str, Any], names: Iterable[str]) -> list[tuple[Any, Any]]:
+    found = []
+    for name in names:
+        if value := element.get(name):
+            for concept in value if type(value) is list else (value,):
+                if type(concept) is dict:
+                    for coding in concept.get("coding") or ():
+                        found.append((coding.get("system"), coding.get("code")))
+                    if name in WITHIN:
+                        found += codings_in(concept, WITHIN[name])
     return found
 
 

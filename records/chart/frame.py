@@ -131,6 +131,7 @@ def chart_of(frame: Frame) -> pages.Chart:
         feed=feed_of(frame),
         here=frame.here,
         emergency=emergency_of(frame),
+        similar=opened.similar,
     )
 
 

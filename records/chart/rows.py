@@ -65,11 +65,11 @@ def newest_first(queryset: QuerySet[Resource]) -> QuerySet[Resource]:
     return queryset.order_by(F("time").desc(nulls_last=True), "-id")
 
 
-def newest(most: int, **which: Any) -> Part:
-    return lambda held: newest_first(held.filter(**which))[:most]
+def newest(most: int, *where: Any, **which: Any) -> Part:
+    return lambda held: newest_first(held.filter(*where, **which))[:most]
 
 
-def older(most: int, **which: Any) -> list[Part]:
+def older(most: int, *where: Any, **which: Any) -> list[Part]:
     """What follows ROW in `newest_first`: pages go by the last row seen, not by counting.
 
     Two parts, as an OR would make the database look at every row: the dated ones, then the undated.
@@ -77,12 +77,12 @@ def older(most: int, **which: Any) -> list[Part]:
 
     def dated(held: QuerySet[Resource]) -> QuerySet[Resource]:
         time = time_of_row(held)
-        wanted = held.filter(**which, time__lte=time).exclude(time=time, id__gte=ROW)
+        wanted = held.filter(*where, **which, time__lte=time).exclude(time=time, id__gte=ROW)
         return newest_first(wanted)[:most]
 
     def undated(held: QuerySet[Resource]) -> QuerySet[Resource]:
         is_dated = Exists(held.filter(pk=ROW, time__isnull=False))
-        return newest_first(held.filter(**which, time=None).filter(is_dated | Q(id__lt=ROW)))[:most]
+        return newest_first(held.filter(*where, **which, time=None).filter(is_dated | Q(id__lt=ROW)))[:most]
 
     return [dated, undated]
 
@@ -156,8 +156,7 @@ def versions_of(ids: list[UUID]) -> dict[UUID, fhir.Json]:
     """The newest earlier version of each of these resources, as far as the viewer may see it."""
     if not ids:
         return {}
-    # A version may have carried labels that the newest does not: then it stays hidden, as the wall has it.
-    versions = ResourceVersion.objects.filter(resource__in=ids, classes__contained_by=F("resource__classes"))
+    versions = ResourceVersion.objects.filter(resource__in=ids).within_newest()
     found = versions.order_by("number").values_list("resource", "raw")
     return {resource: fhir.load(raw) for resource, raw in found}
 

@@ -19,8 +19,8 @@ from records.chart.frame import Frame, chart_of, open_frame
 from records.chart.lists import items_of, problems_of
 from records.chart.medicines import medicines_of
 from records.chart.paper import for_paper
-from records.chart.results import results_of
 from records.chart.rows import MOST_CURRENT, Row, earlier_versions, newest, of_type, reading
+from records.chart.values import results_of
 from records.display import banner, dates, flowsheet, pages, results
 from records.models import Section
 

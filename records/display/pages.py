@@ -20,6 +20,7 @@ from records.display.procedures import Procedure
 from records.display.results import Result
 from records.display.since import Since
 from records.display.timeline import Day
+from records.display.together import Together
 from records.display.trend import Trend
 
 
@@ -80,6 +81,8 @@ class Chart:
     feed: Feed
     here: str
     emergency: Emergency | None = None
+    similar: bool = False
+    """Whether another patient of the reader has a name that could be taken for this one."""
 
     @property
     def title(self) -> str:
@@ -157,6 +160,7 @@ class ResultsPage:
     reports: tuple[Document, ...]
     imaging: Further
     groups: tuple[Choice, ...]
+    tests: tuple[Choice, ...]
     periods: tuple[Choice, ...]
     only_flagged: bool
     shown: int
@@ -164,10 +168,31 @@ class ResultsPage:
     new: frozenset[str] = frozenset()
     """Our ids of the results that came or changed since the reader last looked."""
     trend: Trend | None = None
+    together: Together | None = None
     trend_periods: tuple[Link, ...] = ()
     trend_after: int = -1
+    together_links: tuple[str, ...] = ()
+    """For each sheet the address that draws its tests on one time axis, "" for one test alone."""
+    whole_links: tuple[str, ...] = ()
+    """For each sheet the address that shows all dates of its group, "" where they are shown."""
     earlier: str | None = None
+    newest: str = ""
+    """The addresses of what follows and of the beginning, with the filter."""
     continued: bool = False
+    filtered: bool = False
+    more: bool = False
+    of_all_tests: bool = False
+    """Whether groups and tests to choose from are those of the whole record, not of what the page has read."""
+
+
+@dataclass(frozen=True)
+class TestsPage:
+    """Every test of a record with its newest result, by group ("" for those of none); `more`: there are others."""
+
+    chart: Chart
+    groups: tuple[tuple[str, tuple[Result, ...]], ...]
+    tests: int
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -301,8 +326,9 @@ class Kept:
 
     id: int
     name: str
-    show: str
-    caseload: str
+    query: str
+    """As an address keeps it."""
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -319,7 +345,12 @@ class PatientsPage:
     searched: str = ""
     following: str | None = None
     more: bool = False
+    facilities: tuple[Choice, ...] = ()
     show: str = ""
+    age: str = ""
+    gender: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """The filter, as an address keeps it."""
     kept: tuple[Kept, ...] = ()
     urgent: tuple[Emergency, ...] = ()
 

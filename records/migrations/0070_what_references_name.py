@@ -16,7 +16,7 @@ CREATE POLICY viewer_reads ON records_referredname FOR SELECT TO clinicportal_we
 
 
 class Migration(migrations.Migration):
-    dependencies = [("records", "0060_found_in_the_row")]
+    dependencies = [("records", "0065_whom_versions_are_about")]
 
     operations = [
         migrations.AddField(

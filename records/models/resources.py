@@ -108,6 +108,8 @@ class Resource(models.Model):
     label = models.CharField(max_length=300, blank=True)  # what the code says in words
     time = models.DateTimeField(null=True)  # when it happened, for newest first
     status = models.CharField(max_length=40, blank=True)
+    # Whether a page may flag it (records/importing/outside.py): those that nobody judged may be.
+    may_be_flagged = models.BooleanField(default=True)
     encounter_id = models.UUIDField(null=True)
     classes = classes_field()  # all that a grant must allow: its own, its patient's, those of what it holds
     own_classes = classes_field()  # by the labels in its text, by rules, by its source and at the patient's request
@@ -136,7 +138,17 @@ class Resource(models.Model):
             models.Index(
                 "patient", "section", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_section"
             ),
-            models.Index("patient", "code", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_code"),
+            models.Index(
+                "patient", "section", "code", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_code"
+            ),
+            models.Index(
+                "patient",
+                "section",
+                F("time").desc(nulls_last=True),
+                F("id").desc(),
+                condition=Q(may_be_flagged=True, type="Observation"),
+                name="resource_flagged",
+            ),
             models.Index(fields=["patient", "received_at"], name="resource_by_arrival"),
             # What the importer asks: few rows of any table, so they cost others nothing.
             models.Index(fields=["source"], condition=Q(settled=False), name="resource_unsettled"),
@@ -229,6 +241,17 @@ class Move(models.Model):
         return f"move of {self.resource_id}"
 
 
+class ResourceVersionQuerySet(models.QuerySet):
+    def within_newest(self) -> Self:
+        """Those that tell of no more than the newest version does: of the same patient alone, in the same section,
+        with no class that the newest lacks. Asked for resources that the reader sees; the wall has it, too."""
+        return self.filter(
+            patient_id=F("resource__patient_id"),
+            section=F("resource__section"),
+            classes__contained_by=F("resource__classes"),
+        )
+
+
 class ResourceVersion(models.Model):
     """An earlier version of a resource, kept when a newer one arrived."""
 
@@ -237,10 +260,14 @@ class ResourceVersion(models.Model):
     version_id = models.CharField(max_length=64, blank=True)
     last_updated = models.DateTimeField(null=True)
     status = models.CharField(max_length=40, blank=True)
+    patient_id = models.UUIDField(null=True)  # whom it was about; None: nobody, or several, so it is told to no one
+    section = models.CharField(max_length=20, choices=Section.choices, null=True)
     classes = classes_field()
     raw = models.TextField()
     received_at = models.DateTimeField()
     replaced_at = models.DateTimeField(db_default=Now())
+
+    objects = ResourceVersionQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["resource", "number"], name="version_once")]

@@ -46,7 +46,36 @@ def test_other_systems_count_by_the_whole_code():
     assert by_code(snomed, "8640600") == by_code(snomed, "864060081") == by_code("urn:other", "86406008") == set()
 
 
-HIV = {"coding": [{"system": "http://snomed.info/sct", "code": "86406008"}]}
+HIV = {"coding": [{"system": "urn:other", "code": "1"}, {"system": "http://snomed.info/sct", "code": "86406008"}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"conclusionCode": [HIV]},
+        {"component": [{}, {"code": HIV}]},
+        {"component": [{"code": {"text": "Answer"}, "valueCodeableConcept": HIV}]},
+        {"ingredient": [{"itemCodeableConcept": HIV}]},
+        {"condition": [{"code": HIV}]},
+        {"activity": [{"detail": {"code": HIV}}]},
+        {"activity": [{"detail": {"reasonCode": [HIV]}}]},
+        {"finding": [{"itemCodeableConcept": HIV}]},
+        {"event": [{"code": [HIV]}]},
+        {"contained": [{"component": [{"code": HIV}]}]},
+    ],
+)
+def test_parts_that_are_content_count(content):
+    assert classes_by_code(content) == {"hiv"}
+
+
+def test_what_is_mentioned_in_passing_does_not_count():
+    passing = [
+        {"resourceType": "PractitionerRole", "specialty": [HIV]},
+        {"bodySite": HIV},
+        {"component": [{"dataAbsentReason": HIV}]},
+        {"condition": {"display": "HIV"}},
+    ]
+    assert [classes_by_code(one) for one in passing] == [set()] * 4
 
 
 @pytest.mark.parametrize(
@@ -61,14 +90,13 @@ HIV = {"coding": [{"system": "http://snomed.info/sct", "code": "86406008"}]}
         {"resourceType": "Composition", "section": [{"section": [{"code": HIV}]}]},
         {
             "resourceType": "QuestionnaireResponse",
-            "item": [{"item": [{"answer": [{"item": [{"answer": [{"valueCoding": HIV["coding"][0]}]}]}]}]}],
+            "item": [{"item": [{"answer": [{"item": [{"answer": [{"valueCoding": HIV["coding"][1]}]}]}]}]}],
         },
     ],
     ids=lambda resource: resource["resourceType"],
 )
 def test_a_type_that_says_further_in_what_it_is_about_is_looked_into(resource):
     assert classes_by_code(resource) == {"hiv"}
-    assert classes_by_code({**resource, "resourceType": "Basic"}) == set()
 
 
 def test_a_form_of_loinc_and_its_questions_count():

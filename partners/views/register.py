@@ -59,10 +59,10 @@ def organisation(request: Request, pk: UUID) -> HttpResponse:
             {
                 "row": agreement,
                 "sections": words.sections(agreement.sections),
-                "from": agreement.starts_at.date(),
+                "from": dates.first_day(agreement.starts_at),
                 "until": dates.last_day(agreement.ends_at),
                 "facilities": words.listed(agreement.facilities.all()),
-                "classes": words.listed(agreement.classes),
+                "classes": words.classes(agreement.classes),
             }
             for agreement in agreements
         ],

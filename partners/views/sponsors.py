@@ -55,12 +55,7 @@ def requests(request: Request, partner: PartnerOrganisation) -> HttpResponse:
 
 
 def listed(partner: PartnerOrganisation) -> Any:
-    return (
-        AccessRequest.objects.filter(organisation=partner)
-        .select_related("sponsor__user", "job", "invitation")
-        .prefetch_related("caseloads")
-        .annotate(paused=progress.is_paused())
-    )
+    return progress.standing(AccessRequest.objects.filter(organisation=partner)).prefetch_related("caseloads")
 
 
 def row(request: AccessRequest) -> dict[str, Any]:

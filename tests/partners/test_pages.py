@@ -618,6 +618,15 @@ def test_the_register_shows_what_an_organisation_may_be_given(office, asked, spo
         assert words in page, words
 
 
+def test_the_register_names_days_where_the_portal_is_and_classes_in_words(office, agreement, partner):
+    agreement.starts_at = dt.datetime(2026, 6, 1, tzinfo=timezone.get_default_timezone())  # 31 May in UTC
+    agreement.classes = ["hiv", "mental_health"]
+    agreement.save(using="worker")
+    page = text(office.get(reverse("partners:organisation", args=[partner.pk])))
+    assert "1 June 2026 to" in page
+    assert "mental health and HIV" in page
+
+
 # ---------------------------------------------------------------- the guest's link
 
 

@@ -235,6 +235,14 @@ def test_what_is_not_confirmed_changes_nothing_and_the_known_person_can_come_bac
 # ---------------------------------------------------------------- limits
 
 
+def test_a_sponsor_of_another_organisation_starts_nobody_anew(sent, admitted):
+    other = make_partner(make.make_organisation("Partner C"), domain="riverside.example")
+    stranger = make_sponsor(other, "Riverside Sponsor")
+    with pytest.raises(Denied):
+        redemption.start_anew(sent, by=stranger, because=Because.NEW_ACCOUNT)
+    assert not Reset.objects.exists()
+
+
 def test_three_times_a_day_and_one_at_a_time(sent, directory):
     for number in range(redemption.MOST_A_DAY):
         sent.refresh_from_db()

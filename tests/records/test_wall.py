@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import uuid
 from collections.abc import Iterator
@@ -537,8 +538,14 @@ def test_the_size_of_a_caseload_is_a_number_and_nothing_else(c):
 
 def whole_rule(statement: str, *, emergency: bool = False) -> bool:
     """Whether a statement holds the rule for patients, for resources or for lists, word for word."""
+    statement = normal(statement)
+    return any(rule in statement for rule in rules(emergency=emergency))
+
+
+@functools.cache
+def rules(*, emergency: bool) -> list[str]:
     allowed = compiled.Allowed(compiled.viewer_stand_in(emergency=emergency))
-    return any(where(rule) in normal(statement) for rule in (allowed.patients, allowed.resources, allowed.listed))
+    return [where(rule) for rule in (allowed.patients, allowed.resources, allowed.listed)]
 
 
 def normal(sql: str) -> str:

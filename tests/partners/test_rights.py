@@ -89,8 +89,8 @@ def test_the_agreement_says_what_can_be_given(running, approver, agreed):
         with pytest.raises(Denied, match="does not include"):
             change(running, BOTH, approver)
     assert of_grants() == {(False, False)}
+    Agreement.objects.using("worker").filter(pk=agreed.pk).update(**BOTH)
     with pytest.raises(Denied, match="begins with looking the patient up"):
-        Agreement.objects.using("worker").filter(pk=agreed.pk).update(**BOTH)
         change(running, {**NEITHER, "may_use_emergency_access": True}, approver)
 
 

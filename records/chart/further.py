@@ -120,6 +120,7 @@ def on_page(frame: Frame) -> tuple[pages.Further, ...]:
             name,
             str(kind.title),
             entries_of(of_type(frame.rows, *kind.types)[:FEW], frame),
+            mixed=len(kind.types) > 1,
             more=path_to("records:further", frame.patient.pk, name)
             if len(of_type(frame.rows, *kind.types)) > FEW
             else "",
@@ -147,7 +148,9 @@ def page(patient_id: UUID, name: str, *, by: User, before: UUID | None = None) -
     held = frame.rows
     return pages.FurtherPage(
         chart_of(frame),
-        pages.Further(name, str(kind.title), entries_of(held[:most], frame), nothing=str(kind.nothing)),
+        pages.Further(
+            name, str(kind.title), entries_of(held[:most], frame), len(kind.types) > 1, nothing=str(kind.nothing)
+        ),
         section=kind.section,
         earlier=str(held[most - 1].id) if len(held) > most else None,
         continued=before is not None,

@@ -38,7 +38,7 @@ def appointment(resource: fhir.Json, today: date, zone: tzinfo = UTC) -> Entry:
     if code in OPEN and start.day and start.day >= today:
         marks = (Mark(Kind.PLANNED, _("To come")), *marks)
     elif code in OPEN and start.day:
-        marks = (*marks, Mark(Kind.UNKNOWN, _("Not recorded whether it took place")))
+        marks = (*marks, Mark(Kind.UNKNOWN, _("Outcome not recorded")))
     kind = codes.joined(list(codes.texts_of(resource.get("serviceType")))) or codes.text_of(
         resource.get("appointmentType")
     )

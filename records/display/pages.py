@@ -140,6 +140,8 @@ class Further:
     name: str
     title: str
     items: tuple[Entry, ...]
+    mixed: bool = False
+    """Whether there are entries of several types, so that each says which."""
     nothing: str = ""
     more: str = ""
 

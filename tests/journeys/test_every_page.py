@@ -11,8 +11,8 @@ from tests.journeys import steps
 
 GUEST = "locum@northfield.example"
 CHART = (
-    "", "timeline/", "results/", "vitals/", "medicines/", "problems/", "allergies/", "immunisations/", "documents/",
-    "care/", "access/", "print/", "report/",
+    "", "timeline/", "results/", "vitals/", "medicines/", "problems/", "allergies/", "immunisations/", "procedures/",
+    "encounters/", "documents/", "care/", "access/", "print/", "report/", "all/appointments/", "all/supplies/",
 )  # fmt: skip
 WIDTHS = (1280, 320)
 PHONE = (320,)
@@ -68,7 +68,14 @@ def what_leads_on(guest, record: str) -> list[str]:
         .locator("main table a")
         .evaluate_all("links => links.map(a => a.getAttribute('href'))")
     )
-    return [f"results/{trend}", *(path.removeprefix(record) for path in documents[:3])]
+    entries = [path for page in ("results", "problems") for path in an_entry(guest, f"{record}{page}/")]
+    return [f"results/{trend}", *(path.removeprefix(record) for path in (*documents[:3], *entries))]
+
+
+def an_entry(guest, page: str) -> list[str]:
+    """The first of what stands beside the main list of a page, if the record has any."""
+    links = guest.goes_to(page).locator("main a[href*='/entry/']")
+    return [links.first.get_attribute("href")] if links.count() else []
 
 
 def without_script(guest, record: str) -> list[str]:

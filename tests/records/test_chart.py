@@ -117,6 +117,8 @@ def test_every_page_names_the_patient_and_says_that_it_may_be_incomplete(seat, p
         seen = text_of(response)
         assert "TESTPATIENT, Alpha" in seen
         assert "This view may be incomplete. Check with the patient or the source before you prescribe." in seen
+        assert "There is a problem" not in seen  # with a form: no page of a record has one
+        assert "<title>Error" not in response.content.decode()
 
 
 def test_opening_a_page_is_written_down_with_its_section_and_basis(seat, patient, guest):

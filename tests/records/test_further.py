@@ -42,7 +42,7 @@ PAGES = {
         "Family history", "Mother", "Breast cancer, at 50 years of age", "Died: at 70 years of age", "Dr. Ronald Bone",
     ),
     "medicines/": (
-        "Last dispensed 04-Jan-2026 , 28 tablets for 28 days", "Dispensed and given", "Another product instead",
+        "Last dispensed 04-Jan-2026 , 28 tablets for 28 days", "Dispensed and given", "Substituted",
         "1 g, 100 mL per hour, intravenous, left arm", "One each morning", "High Street",
     ),
     "procedures/": (
@@ -146,7 +146,7 @@ def test_what_is_withdrawn_is_struck_through_on_each_page(record, seat, feed):
 
 def test_an_appointment_says_whether_it_is_to_come_and_what_came_of_it(record, seat, feed):
     for status, start, said in (
-        ("booked", "2020-01-02T10:00:00Z", "Not recorded whether it took place"),
+        ("booked", "2020-01-02T10:00:00Z", "Outcome not recorded"),
         ("noshow", "2020-01-02T10:00:00Z", "Did not attend"), ("fulfilled", "2020-01-02T10:00:00Z", "Took place"),
         ("cancelled", "2031-01-02T10:00:00Z", "Cancelled"), ("proposed", "2031-01-02T10:00:00Z", "To come"),
     ):  # fmt: skip

@@ -455,6 +455,32 @@ def test_a_guest_changes_their_address_and_is_signed_out(admitted, organisation)
     assert Reset.objects.get().status == Reset.Status.AWAITS_STAFF
 
 
+def test_a_button_that_is_pressed_twice_is_no_dead_end(admitted, sponsor, approver):
+    request = AccessRequest.objects.get()
+    for browser, name in ((client_for(sponsor), "start-again"), (client_for(approver), "restart")):
+        path = reverse(f"partners:{name}", args=[request.pk])
+        ProvisioningJob.objects.update(status=ProvisioningJob.Status.RUNNING)  # as after a press a moment ago
+        answer = browser.post(path, follow=True)
+        assert answer.status_code == 200, name
+        assert "This changed while you were looking at it" in text(answer), name
+    assert not Reset.objects.exists()
+
+
+def test_who_comes_second_reads_it_and_changes_nothing(sent, sponsor, monkeypatch):
+    """The person signs in at the very moment in which their sponsor lets them start again."""
+    real = redemption.hold
+
+    def hold(guest: Guest) -> None:
+        Invitation.objects.using("worker").update(status=Invitation.Status.REVOKED)
+        real(guest)
+
+    monkeypatch.setattr(redemption, "hold", hold)
+    answer = client_for(sponsor).post(reverse("partners:start-again", args=[sent.request_id]))
+    assert answer.status_code == 409
+    assert heading(answer) == "This changed while you were looking at it"
+    assert not Reset.objects.exists()
+
+
 def test_outsiders_start_nothing(admitted, outsider):
     request = AccessRequest.objects.get()
     browser = client_for(outsider)

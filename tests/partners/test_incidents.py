@@ -19,7 +19,7 @@ from records import feeds
 from records.models import FeedStop, Source
 from tests.factories import WORKER, client_for, days
 from tests.partners.conftest import make_approver
-from tests.partners.test_pages import text
+from tests.partners.pages import text
 
 OPERATIONS = "operator@hospital.example"
 

@@ -24,7 +24,7 @@ from tests import factories as make
 from tests.devtenant.conftest import Person
 from tests.factories import client_for
 from tests.partners.conftest import HOME, as_worker, make_approver, make_partner, make_sponsor
-from tests.partners.test_pages import heading, text
+from tests.partners.pages import heading, text
 
 pytestmark = pytest.mark.usefixtures("assured")
 

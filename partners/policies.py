@@ -131,6 +131,12 @@ def check_can_end(user: User, request: AccessRequest) -> None:
     check_is_approver(user)
 
 
+def check_can_change_rights(user: User, request: AccessRequest) -> None:
+    """The rights of an access that is there. Adding one also takes what deciding takes (partners/rights.py)."""
+    check_is_approver(user)
+    check_proved(user, "rights")
+
+
 def check_can_see_register(user: User) -> None:
     if not (user.has_role(StaffRole.APPROVER) or user.has_role(StaffRole.OPERATOR)):
         raise Denied(_("The register is for approvers and operators."))

@@ -26,18 +26,20 @@ from partners import (
     progress,
     provisioning,
     redemption,
+    rights,
     stepup,
     turns,
     words,
     working_hours,
 )
-from partners.forms import DecisionForm, DeclineForm, EndForm, NotConfirmedForm, QuestionForm
+from partners.forms import ChangeRightsForm, DecisionForm, DeclineForm, EndForm, NotConfirmedForm, QuestionForm
 from partners.models import AccessRequest, Decision, Gate, Reset
 from partners.views.common import approvers_only, find, refuse, too_late
 from partners.views.sponsors import get_or_post, live_progress, may_need_help
 from records.models import Caseload, Suspension
 
 Status = AccessRequest.Status
+RUNNING = (Status.APPROVED, Status.FULFILLED)
 JUST_SET_UP = dt.timedelta(days=1)
 MOST = 200
 """Rows of a pile on one page; more would be read by nobody."""
@@ -160,7 +162,8 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "tie": why_not(known.deciding, found) if undecided else "",
         "form": DecisionForm(request=found) if found.status == Status.IN_REVIEW else None,
         "shorter": checks.shorter_end(found) if undecided else None,
-        "may_end": found.status in (Status.APPROVED, Status.FULFILLED),
+        "may_end": found.status in RUNNING,
+        "may_change_rights": found.status in RUNNING and may_change_rights(found),
         "reset": open_reset(found),
         "may_start_again": may_need_help(found),
         "drift": drift_of(found),
@@ -288,6 +291,53 @@ def end(request: Request, pk: int) -> HttpResponse:
         lambda found, data: decisions.end_access(found, by=request.user, **data),
         done=_("Access has ended."),
     )
+
+
+def may_change_rights(found: AccessRequest) -> bool:
+    """Whether there is one to give or to take away."""
+    return decisions.may_give_look_up(found) or any(rights.held(found).values())
+
+
+@get_or_post
+@approvers_only
+def change_rights(request: Request, pk: int) -> HttpResponse:
+    """Other rights for an access that is there. The approver may have to confirm first that it is them."""
+    found = find(request, pk)
+    if found.status not in RUNNING or not may_change_rights(found):
+        return redirect("partners:decision", pk=pk)
+    seen, back = rights.held(found), stepup.kept(request, "rights")
+    if back and back[0]["pk"] == pk:
+        form = ChangeRightsForm({**back[0]["wanted"], "reason": back[0]["reason"]}, request=found)
+        form.add_error(None, back[1])
+    else:
+        form = ChangeRightsForm(request.POST if request.method == "POST" else None, request=found, initial=seen)
+    if request.method == "POST" and form.is_valid():
+        intention = {"pk": pk, "seen": seen, "wanted": form.rights(), "reason": form.cleaned_data["reason"]}
+        return stepup.go(request, "rights", intention)
+    context = {"access": found, "form": form}
+    return render(request, "partners/rights.jinja", context, status=422 if form.is_bound else 200)
+
+
+def change_rights_now(request: Request, intention: stepup.Intention) -> HttpResponse:
+    """What was pressed, unless the access changed while the approver confirmed."""
+    found = find(request, intention["pk"])
+    wanted, seen, reason = intention["wanted"], intention["seen"], intention["reason"]
+    try:
+        changed = rights.change(found, wanted, seen=seen, by=request.user, reason=reason)
+    except IllegalTransition:
+        too_late(request)
+    except Denied as refusal:
+        messages.warning(request, str(refusal))
+    else:
+        said = _("Changed. It holds from now on, and those concerned get a mail.") if changed else _("Nothing changed.")
+        messages.success(request, said)
+    return redirect("partners:decision", pk=found.pk)
+
+
+stepup.register(
+    "rights",
+    stepup.Act(change_rights_now, lambda intention: reverse("partners:rights", args=[intention["pk"]]), typed=True),
+)
 
 
 @require_POST

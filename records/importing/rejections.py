@@ -17,6 +17,19 @@ import orjson
 from records.models import Rejection
 
 START = b'{"rejection":'
+AT_ONCE = 5
+"""Rejections in memory: each may have 16 MB."""
+
+
+def is_packed(line: bytes) -> bool:
+    """Whether this is a line of an export, perhaps written anew by a tool that has its own order and spaces."""
+    if line.startswith(START):
+        return True
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and "rejection" in document and bool({"raw", "raw_base64"} & document.keys())
 
 
 def pack(rejections: Iterable[Rejection]) -> Iterator[bytes]:
@@ -30,6 +43,15 @@ def pack(rejections: Iterable[Rejection]) -> Iterator[bytes]:
         except UnicodeDecodeError:
             text = {"raw_base64": base64.b64encode(raw).decode()}
         yield orjson.dumps({**facts, **text}) + b"\n"
+
+
+def up_to(size: int, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The first of `lines` that are no more than `size` bytes together, and one in any case."""
+    for number, line in enumerate(lines):
+        size -= len(line)
+        if size < 0 and number:
+            return
+        yield line
 
 
 def unpack(line: bytes) -> tuple[int, bytes]:

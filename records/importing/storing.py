@@ -6,6 +6,7 @@ security holds). What is already there word for word is found by digest before a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from django.db.models.functions import Now
 
 from records import caseloads, consents, links, request_labels
 from records.ids import texts_of_ids
+from records.importing import directory
 from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
 from records.importing.references import DIRECTORY_TYPES
@@ -44,10 +46,11 @@ COLUMNS = (*LINE, "patient_id", "own_classes", "labelled_by", "classes", "settle
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar,
-    time timestamptz, status varchar, encounter_id uuid, holds uuid[], version_id varchar, last_updated timestamptz,
-    rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[], labelled_by varchar[],
-    classes varchar[], settled boolean, known boolean, refresh boolean
+    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar, time timestamptz,
+    status varchar, may_be_flagged boolean, encounter_id uuid, holds uuid[], version_id varchar,
+    last_updated timestamptz, rules smallint, medication text, digest bytea, raw text, patient_id uuid,
+    own_classes varchar[],
+    labelled_by varchar[], classes varchar[], settled boolean, known boolean, refresh boolean
 ) ON COMMIT DELETE ROWS
 """
 
@@ -58,17 +61,22 @@ FROM records_resource WHERE id = ANY (%s::uuid[])
 
 INSERT = """
 INSERT INTO records_resource (
-    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, encounter_id,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by, rules)
-SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, encounter_id,
-       classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by, rules
+    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, may_be_flagged,
+    encounter_id, classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by,
+    rules, medication)
+SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, may_be_flagged,
+       encounter_id, classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by,
+       rules, medication
 FROM incoming WHERE NOT known
 """
 
+# A version that named further patients keeps none: who sees the newest need not see them.
 KEEP_VERSIONS = """
 INSERT INTO records_resourceversion (
-    resource_id, number, version_id, last_updated, status, classes, raw, received_at)
-SELECT o.id, o.number, o.version_id, o.last_updated, o.status, o.classes, o.raw, o.received_at
+    resource_id, number, version_id, last_updated, status, patient_id, section, classes, raw, received_at)
+SELECT o.id, o.number, o.version_id, o.last_updated, o.status,
+       CASE WHEN NOT EXISTS (SELECT 1 FROM records_alsoabout x WHERE x.resource_id = o.id) THEN o.patient_id END,
+       o.section, o.classes, o.raw, o.received_at
 FROM incoming i JOIN records_resource o ON o.id = i.id
 WHERE i.known AND NOT i.refresh AND o.raw <> i.raw
 """
@@ -87,7 +95,8 @@ RETURNING from_patient
 UPDATE = """
 UPDATE records_resource o SET
     facility_id = %(facility)s, patient_id = i.patient_id, section = i.section, code = i.code, label = i.label,
-    time = i.time, status = i.status, encounter_id = i.encounter_id, classes = i.classes,
+    time = i.time, status = i.status, may_be_flagged = i.may_be_flagged, encounter_id = i.encounter_id,
+    classes = i.classes,
     -- labels of a Bundle around it are not in the text that is read again
     own_classes = CASE WHEN i.refresh THEN ARRAY(
         SELECT DISTINCT class FROM unnest(i.own_classes || ARRAY(
@@ -97,13 +106,22 @@ UPDATE records_resource o SET
         SELECT DISTINCT how FROM unnest(i.labelled_by || ARRAY(
             SELECT how FROM unnest(o.labelled_by) AS was (how) WHERE how LIKE 'bundle: %%'
         )) AS both_of (how)) ELSE i.labelled_by END,
-    rules = i.rules,
+    rules = i.rules, medication = i.medication,
     holds = i.holds, settled = false, version_id = i.version_id, last_updated = i.last_updated, raw = i.raw,
     digest = i.digest,
     number = o.number + (NOT i.refresh AND o.raw <> i.raw)::int,
     received_at = CASE WHEN NOT i.refresh AND o.raw <> i.raw THEN statement_timestamp() ELSE o.received_at END,
     tombstoned_at = CASE WHEN i.refresh THEN o.tombstoned_at END
 FROM incoming i WHERE i.known AND o.id = i.id
+"""
+
+
+REJECTED_BEFORE = """
+SELECT DISTINCT r.id, r.file, r.line, r.reason, sha256(r.raw)
+FROM unnest(%s::varchar[], %s::int[]) AS asked (file, line)
+JOIN records_rejection r ON r.file = asked.file AND r.line = asked.line AND r.mended_at IS NULL
+JOIN records_import i ON i.id = r.imported_id
+WHERE i.source_id = %s
 """
 
 
@@ -122,13 +140,28 @@ class Known(NamedTuple):
     last_updated: datetime | None
 
 
+class Line(NamedTuple):
+    """What makes two rejections the same."""
+
+    file: str
+    number: int
+    reason: str
+    digest: bytes
+
+
+def same_line(refused: Refused) -> Line:
+    digest = hashlib.sha256(refused.raw).digest()
+    return Line(refused.file[-500:], refused.number, refused.reason, digest)
+
+
 @dataclass
 class Batch:
     """As many resources as go in one transaction."""
 
     taken: dict[str, Taken] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
+    deleted: set[str] = field(default_factory=set)
+    """Ids of what the source says that it no longer has."""
     repeated: int = 0
     """Resources that came again in the same batch, word for word."""
     older: int = 0
@@ -139,8 +172,10 @@ class Batch:
     """Whether this is no news from the source: columns are brought up to date, and no version is made."""
 
     def add(self, taken: Taken) -> bool:
-        """Whether there was room: not for another version of a resource that is in already."""
+        """Whether there was room: not for another version of a resource that is in already, or deleted in it."""
         known = self.taken.get(taken.id)
+        if taken.id in self.deleted:
+            return False
         if known is None:
             self.taken[taken.id] = taken
             self.size += len(taken.raw)
@@ -148,6 +183,13 @@ class Batch:
             self.repeated += 1
         else:
             return False
+        return True
+
+    def delete(self, id: str) -> bool:
+        """Whether there was room: a batch writes before it deletes, so not for what is in."""
+        if id in self.taken:
+            return False
+        self.deleted.add(id)
         return True
 
     def replace(self, taken: Taken) -> None:
@@ -313,10 +355,13 @@ class Store:
             changed = self.write_resources(ready, refresh=batch.refresh)
             self.note_touched(ready)
             self.write_patients_named(ready)
+            directory.write_names(
+                [one for one in ready if one.taken.type in DIRECTORY_TYPES], self.id_of, using=self.using
+            )
             self.settle(ready)
             self.write_links([one for one in ready if one.taken.patient])
             self.write_opt_outs([one for one in ready if one.taken.consent is not None])
-            self.tombstone([self.id_of(target) for target in batch.deleted])
+            self.tombstone(sorted(batch.deleted))
             self.reject(batch.refused)
             self.close_rejections(batch.mended)
             if not batch.refresh:
@@ -454,9 +499,10 @@ class Store:
         )
 
     def settle(self, ready: list[Ready]) -> None:
-        """Labels of what is new or changed go up to all that holds it; what is complete can be seen."""
-        labelled = [one.id for one in ready if one.known or one.labelled_by]
-        containers = unsettle(labelled, themselves=False, using=self.using)
+        """Labels of what is new or changed, and what a Medication is, go up to what holds it; then it can be seen."""
+        naming = set() if self.seen else {"Medication"}  # in a first import what holds it waits for it
+        telling = [one.id for one in ready if one.known or one.labelled_by or one.taken.type in naming]
+        containers = unsettle(telling, themselves=False, using=self.using)
         incomplete = [one.id for one in ready if not one.settled]
         settle([*incomplete, *containers], final=False, using=self.using)
 
@@ -545,17 +591,41 @@ class Store:
         rows = Rejection.objects.using(self.using).filter(pk__in=mended, imported__source=self.source, mended_at=None)
         rows.update(mended_at=Now(), mended_by=self.run)
 
-    def reject(self, refused: Iterable[Refused]) -> None:
-        Rejection.objects.using(self.using).bulk_create(
+    def reject(self, refused: list[Refused]) -> None:
+        """Keep what cannot be taken. What is kept already (the same bytes at the same place, not mended yet) becomes a
+        rejection of this run: one line is one row, however often it is sent or an import is begun again."""
+        if not refused:
+            return
+        rows = Rejection.objects.using(self.using)
+        kept = self.rejected_before(refused)
+        again, new = [], []
+        for one in refused:
+            if ids := kept.get(same_line(one)):
+                again.append(ids.pop())
+            else:
+                new.append(one)
+        rows.filter(pk__in=again).update(imported=self.run)
+        rows.bulk_create(
             [
                 Rejection(
                     imported=self.run, file=one.file[-500:], line=one.number, reason=one.reason,
                     detail=one.detail[:300], raw=one.raw, whole=one.whole,
                 )
-                for one in refused
+                for one in new
             ],
             batch_size=100,
         )  # fmt: skip
+
+    def rejected_before(self, refused: list[Refused]) -> dict[Line, list[int]]:
+        """The open rejections of this source at the same places, by what makes them the same."""
+        with self.cursor() as cursor:
+            cursor.execute(
+                REJECTED_BEFORE, [[one.file[-500:] for one in refused], [one.number for one in refused], self.source.pk]
+            )
+            found: dict[Line, list[int]] = {}
+            for id, *line in cursor.fetchall():
+                found.setdefault(Line(*line), []).append(id)
+        return found
 
     def say_how_far(self, fraction: float) -> None:
         Import.objects.using(self.using).filter(pk=self.run.pk).update(fraction=fraction)
@@ -576,8 +646,8 @@ class Store:
 
 
 PATIENT_COLUMNS = [
-    "active", "family", "given", "title", "sort_name", "found_by", "birth_date", "gender", "deceased", "deceased_date",
-    "mrn",
+    "active", "family", "given", "title", "sort_name", "name_key", "found_by", "birth_date", "gender", "deceased",
+    "deceased_date", "mrn",
 ]  # fmt: skip
 LINKS = {"replaced-by": PatientLink.Kind.REPLACED_BY, "replaces": PatientLink.Kind.REPLACED_BY}
 NUMBER = re.compile(r"\d{1,18}")

@@ -103,7 +103,7 @@ WHO = {
     **each("partners:address partners:send-again partners:start-again", SPONSOR),
     **each("partners:approvals partners:decision partners:question partners:decline partners:end", APPROVER),
     **each("partners:not-confirmed partners:approve partners:resume partners:confirm partners:restart", APPROVER),
-    **each("partners:let-in", APPROVER),
+    **each("partners:let-in partners:rights", APPROVER),
     **each("partners:organisations partners:organisation", APPROVER | OPERATOR),
     # our staff
     **each("partners:incidents partners:close-incident partners:safety partners:check-now feeds:stop", OPERATOR),

@@ -26,9 +26,15 @@ def check(one, path: str, widths=WIDTHS) -> list[str]:
     return look(page, path, widths)
 
 
+CUT_OFF = """[...document.querySelectorAll(".cp-table--phone .cp-table__fill")]
+    .filter(table => table.scrollWidth > table.clientWidth).map(table => table.innerText.slice(0, 60))"""
+"""Tables that became lines on a phone and are wider than it all the same."""
+
+
 def look(page, path: str, widths=WIDTHS) -> list[str]:
     """What is wrong with the page that is open."""
     found = []
+    steps.picture(page, path.split("?")[0], widths)
     for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
         for violation in Axe().run(page).response["violations"]:
@@ -37,8 +43,12 @@ def look(page, path: str, widths=WIDTHS) -> list[str]:
         wide = page.evaluate("document.documentElement.scrollWidth")
         if wide > width:
             found.append(f"{path} at {width}: scrolls sideways to {wide}")
+        for cut in page.evaluate(CUT_OFF) if width == min(widths) else ():
+            found.append(f"{path} at {width}: cut off: {cut}")
     if kept := page.evaluate("Object.keys(localStorage).concat(Object.keys(sessionStorage))"):
         found.append(f"{path}: keeps {kept} in the browser")
+    if page.locator(".nhsuk-error-summary").count() and not page.locator(".nhsuk-error-message").count():
+        found.append(f"{path}: a summary of errors without an error")
     if page.locator("h1").count() != 1:
         found.append(f"{path}: {page.locator('h1').count()} h1")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -99,8 +100,8 @@ class Panel:
 
     top: int
     frame: Frame
-    title: str
-    unit: str
+    lines: tuple[str, ...]
+    """Its name and unit: two lines at most."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def stack(every: Sequence[Series], *, since: dt.date, until: dt.date) -> Stack:
     )
     return Stack(
         _tall(every, scales, Frame(940, 150, left=44, right=876, top=28, bottom=138), intervals=4),
-        _tall(every, scales, Frame(320, 136, left=36, right=286, top=26, bottom=124), intervals=2),
+        _tall(every, scales, Frame(320, 146, left=36, right=286, top=36, bottom=134), intervals=2),
         " ".join(said),
     )
 
@@ -154,8 +155,13 @@ def _tall(every: Sequence[Series], scales: Sequence[_Scale], size: Frame, *, int
         frame = Frame(size.width, size.height, left=left, right=size.right, top=size.top, bottom=size.bottom)
         scale.draw(frame, intervals=intervals, labels=False)
         frame.dated = place == len(scales) - 1
-        panels.append(Panel(place * size.height, frame, series.title, series.unit))
+        panels.append(Panel(place * size.height, frame, _heading(series, size.width - left)))
     return Tall(size.width, size.height * len(panels) + 20, tuple(panels), tuple(_moments(scales, panels[0].frame)))
+
+
+def _heading(series: Series, width: int) -> tuple[str, ...]:
+    words = ", ".join(filter(None, (series.title, series.unit)))
+    return tuple(textwrap.wrap(words, int(width / CHARACTER)))[:2]
 
 
 def _moments(scales: Sequence[_Scale], frame: Frame) -> Iterator[Moment]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Case, CharField, Count, DateTimeField, Exists, F, OuterRef, Q, UUIDField, Value, When
+from django.db.models import Case, CharField, DateTimeField, Exists, F, OuterRef, Q, UUIDField, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -259,20 +259,6 @@ def _visible(allowed: Allowed, patient: UUID) -> Any:
 
 
 VISIBLE = Reading(_visible, patient=PATIENT)
-
-
-def _alike(allowed: Allowed, keys: list[str]) -> Any:
-    namesakes = allowed.listed.filter(IsAnyOf("name_key", keys, CharField), replaced_by=None)
-    return namesakes.values("name_key").annotate(people=Count("pk")).filter(people__gt=1).values_list("name_key")
-
-
-ALIKE = Reading(_alike, keys=["3 names"])
-
-
-def alike(patients: Iterable[Patient], *, by: User) -> set[str]:
-    """Those of their name keys that another patient of `by` has, too, wherever in the list they stand."""
-    keys = sorted({patient.name_key for patient in patients} - {""})
-    return {key for (key,) in ALIKE(by, keys=keys)} if keys else set()
 
 
 THESE = Reading(

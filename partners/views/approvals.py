@@ -412,7 +412,8 @@ def start_again(request: Request, pk: int) -> HttpResponse:
     """Let the person accept and sign in anew. Where they were ever admitted, "Confirm" has to follow."""
     found = find(request, pk)
     if not may_need_help(found):
-        refuse(request)
+        too_late(request)
+        return redirect("partners:decision", pk=pk)
     try:
         redemption.start_anew(found.invitation, by=request.user, because=Reset.Because.NEW_ACCOUNT)
     except Denied as reason:

@@ -11,7 +11,18 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Value, Window
+from django.db.models import (
+    CharField,
+    Count,
+    DateTimeField,
+    Exists,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    UUIDField,
+    Value,
+    Window,
+)
 from django.utils import timezone
 
 from clinicportal.models import User
@@ -20,11 +31,11 @@ from clinicportal.viewing import viewing
 from records import access, filters, looks, search
 from records.chart.frame import until
 from records.chart.rows import from_columns
-from records.compiled import Allowed, Reading
+from records.compiled import Allowed, IsAnyOf, Reading
 from records.display import banner, dates, news, pages
 from records.display.news import COUNTED
 from records.filters import ALL, Filter
-from records.models import Grant, Membership, Patient, SavedFilter
+from records.models import Grant, Look, Membership, Patient, SavedFilter
 
 PAGE = 50
 CASELOAD, AFTER, FACILITY = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
@@ -99,6 +110,21 @@ def finding(terms: int, most: int) -> Reading:
     return Reading(build, **{f"part{n}": str(uuid.uuid4()) for n in range(terms)})
 
 
+def _marks(allowed: Allowed, patients: list[UUID], names: list[str]) -> list[Any]:
+    """When the reader opened `patients` last; and which of `names` more than one of all their patients has."""
+    looked = Look.objects.filter(IsAnyOf("patient_id", patients), user=allowed.user)
+    namesakes = allowed.listed.filter(IsAnyOf("name_key", names, CharField), replaced_by=None)
+    alike = namesakes.values("name_key").annotate(people=Count("pk")).filter(people__gt=1)
+    nobody, never = Value(None, UUIDField()), Value(None, DateTimeField())
+    return [
+        looked.values_list("patient", "at", Value("", CharField())),
+        alike.annotate(nobody=nobody, never=never).values_list("nobody", "never", "name_key"),
+    ]
+
+
+MARKS = Reading(_marks, patients=[uuid.uuid4()], names=["3 names"])
+
+
 @dataclass(frozen=True)
 class Shown:
     """One page of patients as read and written down, with the bases on which they are shown."""
@@ -119,13 +145,14 @@ def shown_of(
     patients = access.patients_of(values[:-1] for values in found[:most])
     every = {patient.pk: patient for patient in (*patients, *besides)}
     access.list_patients(every.values(), by=by, searched=searched)
-    ids = [patient.pk for patient in patients]
+    names = sorted({patient.name_key for patient in every.values()} - {""})
+    marks = MARKS(by, patients=[patient.pk for patient in patients], names=names)
     total = found[0][-1] if found else 0
     return Shown(
         patients,
         bases=access.bases_of_all(list(every), by=by),
-        seen=looks.seen(ids, by=by),
-        alike=access.alike(every.values(), by=by),
+        seen=looks.seen({patient: at for patient, at, _name in marks if patient}, by=by),
+        alike={name for _patient, _at, name in marks if name},
         total=total,
         more=len(found) > most,
     )

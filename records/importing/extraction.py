@@ -121,6 +121,8 @@ class Taken:
     called: tuple[str, str] | None = None
     """Of an entry of a directory: its name, and `Type/id` of whom to ask for one."""
     consent: dict[str, Any] | None = field(default=None, repr=False)
+    digest_as_sent: bytes = b""
+    """Before references were written anew whose targets an earlier run brought; empty when none were."""
 
     def further(self) -> set[str]:
         """`Patient/id` of everybody whom it names, its own patient apart."""

@@ -116,6 +116,8 @@ def import_files(
         store = Store(source, run, using=using)
         reading = Reading(source, files, load_directory(source, using=using), base_in(manifest))
         late = Late(source, store, reading, using=using)
+        if follows_a_killed_run(store):
+            late.look_again()  # or what it left waiting would look changed when it comes again, its targets known
         with in_child(reading.batches()) as batches:
             for batch, progress in batches:
                 if batch:
@@ -137,12 +139,16 @@ def patients_to_look_at(store: Store) -> set[str] | None:
 
     Anybody's also when nothing changed, so that importing again mends what a killed run or a new caseload left.
     """
-    runs = Import.objects.using(store.using).filter(source=store.source).exclude(pk=store.run.pk)
-    before = runs.order_by("-started_at").first()
-    unfinished = before is None or before.finished_at is None
-    if unfinished or store.partners_changed or not 0 < len(store.touched) < TOUCHED:
+    if follows_a_killed_run(store) or store.partners_changed or not 0 < len(store.touched) < TOUCHED:
         return None
     return store.touched
+
+
+def follows_a_killed_run(store: Store) -> bool:
+    """Whether the run of this source before did not end, or there was none."""
+    runs = Import.objects.using(store.using).filter(source=store.source).exclude(pk=store.run.pk)
+    before = runs.order_by("-started_at").first()
+    return before is None or before.finished_at is None
 
 
 @contextmanager
@@ -291,6 +297,7 @@ class Late:
         found = self.find(awaited) if awaited else set()
         for taken in list(batch.taken.values()):
             if not found.isdisjoint(taken.awaits) and (again := self.again(taken.type, taken.raw)):
+                again.digest_as_sent = taken.digest
                 batch.replace(again)
         return batch
 

@@ -6,7 +6,6 @@ security holds). What is already there word for word is found by digest before a
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from django.db.models.functions import Now
 
 from records import caseloads, consents, links, request_labels
 from records.ids import texts_of_ids
-from records.importing import directory
+from records.importing import directory, rejections
 from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
 from records.importing.references import DIRECTORY_TYPES
@@ -34,13 +33,12 @@ from records.models import (
     Patient,
     PatientLink,
     PatientToken,
-    Rejection,
     RequestedLabel,
     Resource,
     SensitiveClass,
     Source,
 )
-from records.settling import settle, unsettle
+from records.settling import settle, settle_new, unsettle
 
 COLUMNS = (*LINE, "patient_id", "own_classes", "labelled_by", "classes", "settled", "known", "refresh")
 
@@ -67,7 +65,7 @@ INSERT INTO records_resource (
 SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, may_be_flagged,
        encounter_id, classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by,
        rules, medication
-FROM incoming WHERE NOT known
+FROM incoming WHERE NOT known AND (holds = '{}') = %(single)s
 """
 
 # A version that named further patients keeps none: who sees the newest need not see them.
@@ -116,15 +114,6 @@ FROM incoming i WHERE i.known AND o.id = i.id
 """
 
 
-REJECTED_BEFORE = """
-SELECT DISTINCT r.id, r.file, r.line, r.reason, sha256(r.raw)
-FROM unnest(%s::varchar[], %s::int[]) AS asked (file, line)
-JOIN records_rejection r ON r.file = asked.file AND r.line = asked.line AND r.mended_at IS NULL
-JOIN records_import i ON i.id = r.imported_id
-WHERE i.source_id = %s
-"""
-
-
 TOUCHED = 100_000
 """Patients whose ids are kept in memory; when there are more, looking at all is as good."""
 CHUNK = 500
@@ -138,20 +127,6 @@ class Known(NamedTuple):
     """None for what its source deleted: it comes back."""
     version_id: str
     last_updated: datetime | None
-
-
-class Line(NamedTuple):
-    """What makes two rejections the same."""
-
-    file: str
-    number: int
-    reason: str
-    digest: bytes
-
-
-def same_line(refused: Refused) -> Line:
-    digest = hashlib.sha256(refused.raw).digest()
-    return Line(refused.file[-500:], refused.number, refused.reason, digest)
 
 
 @dataclass
@@ -336,6 +311,7 @@ class Store:
             if cursor.fetchone()[0] is None:
                 cursor.execute("SET temp_buffers = '64MB'")  # a batch stays in memory
                 cursor.execute("SET work_mem = '32MB'")  # and so does what its containers hold
+                cursor.execute("SET jit = off")  # nobody knows how much `incoming` holds: guesses are far too high
                 cursor.execute(STAGING)
 
     def cursor(self) -> Any:
@@ -352,9 +328,9 @@ class Store:
             fresh = [taken for taken in batch.taken.values() if self.is_fresh(taken, known, batch)]
             self.write_patients([taken for taken in fresh if taken.patient], refresh=batch.refresh)
             ready = self.meet_patients(fresh, known)
+            self.write_patients_named(ready)
             changed = self.write_resources(ready, refresh=batch.refresh)
             self.note_touched(ready)
-            self.write_patients_named(ready)
             directory.write_names(
                 [one for one in ready if one.taken.type in DIRECTORY_TYPES], self.id_of, using=self.using
             )
@@ -362,8 +338,8 @@ class Store:
             self.write_links([one for one in ready if one.taken.patient])
             self.write_opt_outs([one for one in ready if one.taken.consent is not None])
             self.tombstone(sorted(batch.deleted))
-            self.reject(batch.refused)
-            self.close_rejections(batch.mended)
+            rejections.keep(batch.refused, self.run, using=self.using)
+            rejections.close(batch.mended, self.run, using=self.using)
             if not batch.refresh:
                 self.count(batch, created=sum(not one.known for one in ready), changed=changed)
 
@@ -388,7 +364,7 @@ class Store:
         was = known.get(taken.id)
         if was is None or batch.refresh:
             return True
-        if was.digest == taken.digest:
+        if was.digest in (taken.digest, taken.digest_as_sent):  # the second waits still, and is looked at in the end
             return False
         if is_older(taken, was):
             batch.older += 1
@@ -471,7 +447,10 @@ class Store:
                 cursor.execute(NOTE_MOVES)
                 self.touch(str(patient_id) for (patient_id,) in cursor.fetchall())
                 cursor.execute(UPDATE, parameters)
-            cursor.execute(INSERT, parameters)
+            cursor.execute(INSERT, {**parameters, "single": True})
+            if any(one.taken.holds != "{}" and not one.known for one in ready):
+                settle_new("incoming", using=self.using)
+                cursor.execute(INSERT, {**parameters, "single": False})
         return changed
 
     def touch(self, patient_ids: Iterable[str]) -> None:
@@ -585,47 +564,6 @@ class Store:
                 number = self.tombstone(missing[start : start + 5_000])
                 run = Import.objects.using(self.using).filter(pk=self.run.pk)
                 run.update(tombstoned=F("tombstoned") + number)
-
-    def close_rejections(self, mended: list[int]) -> None:
-        """Point from rejections to the run that took their mended lines."""
-        rows = Rejection.objects.using(self.using).filter(pk__in=mended, imported__source=self.source, mended_at=None)
-        rows.update(mended_at=Now(), mended_by=self.run)
-
-    def reject(self, refused: list[Refused]) -> None:
-        """Keep what cannot be taken. What is kept already (the same bytes at the same place, not mended yet) becomes a
-        rejection of this run: one line is one row, however often it is sent or an import is begun again."""
-        if not refused:
-            return
-        rows = Rejection.objects.using(self.using)
-        kept = self.rejected_before(refused)
-        again, new = [], []
-        for one in refused:
-            if ids := kept.get(same_line(one)):
-                again.append(ids.pop())
-            else:
-                new.append(one)
-        rows.filter(pk__in=again).update(imported=self.run)
-        rows.bulk_create(
-            [
-                Rejection(
-                    imported=self.run, file=one.file[-500:], line=one.number, reason=one.reason,
-                    detail=one.detail[:300], raw=one.raw, whole=one.whole,
-                )
-                for one in new
-            ],
-            batch_size=100,
-        )  # fmt: skip
-
-    def rejected_before(self, refused: list[Refused]) -> dict[Line, list[int]]:
-        """The open rejections of this source at the same places, by what makes them the same."""
-        with self.cursor() as cursor:
-            cursor.execute(
-                REJECTED_BEFORE, [[one.file[-500:] for one in refused], [one.number for one in refused], self.source.pk]
-            )
-            found: dict[Line, list[int]] = {}
-            for id, *line in cursor.fetchall():
-                found.setdefault(Line(*line), []).append(id)
-        return found
 
     def say_how_far(self, fraction: float) -> None:
         Import.objects.using(self.using).filter(pk=self.run.pk).update(fraction=fraction)

@@ -17,6 +17,7 @@ from records.models import Suspension
 from tests import factories as make
 from tests.factories import client_for
 from tests.partners.conftest import as_worker, make_partner, make_sponsor
+from tests.partners.pages import text
 
 
 def statements(client: Any, name: str, *args: Any) -> list[str]:
@@ -92,7 +93,7 @@ def shape(sql: str) -> str:
 
 def test_each_pile_says_what_it_said_before_many_were_read_at_once(fill, approver):
     fill(1)
-    page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", client_for(approver).get("/approvals/").content.decode()))
+    page = text(client_for(approver).get(reverse("partners:approvals")))
     for words in (
         "Yours to decide (2)", "Routine No1", "Asks for documents: letters may contain anything",
         "1 more is for a colleague: You are or were a sponsor of Partner C", "Waiting for the partner (1)",

@@ -12,7 +12,7 @@ from partners.signin import capacities_of
 from records.models import Agreement, Grant
 from tests import factories as make
 from tests.factories import client_for
-from tests.partners.test_pages import text
+from tests.partners.pages import text
 
 LABEL = "They may also look up patients"
 

@@ -6,18 +6,19 @@ import gzip
 import json
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from records.importing import apart, drops, reading
+from records.importing import apart, drops, reading, running
 from records.importing.parsing import Reason
 from records.importing.running import import_files
 from records.models import AlsoAbout, Rejection, Resource
 from tests.factories import WORKER
-from tests.records.feeds import bundle, counts, line, ndjson, observation, patient
+from tests.records.feeds import bundle, counts, line, ndjson, observation, patient, refs
 
 
 def rejected() -> dict[str, str]:
@@ -209,3 +210,25 @@ def test_what_follows_a_break_is_kept_up_to_the_size_of_a_resource(feed, monkeyp
     assert counts(feed.run()) == (1, 0, 0, 0, 1)
     kept = Rejection.objects.using(WORKER).get()
     assert (kept.reason, kept.whole, len(kept.raw)) == (Reason.BROKEN_JSON, False, 2**16)
+
+
+@pytest.mark.parametrize("patient_comes", ["before the kill", "after it"])
+def test_what_waited_when_an_import_was_killed_is_no_change_when_it_comes_again(feed, monkeypatch, patient_comes):
+    known = patient(identifier=[{"system": "urn:a", "value": "1"}])
+    nurse = {"resourceType": "Practitioner", "id": "n1", "identifier": [{"system": "urn:n", "value": "9"}]}
+    performer = refs("Practitioner?identifier=urn:n|9")
+    waiting = observation(subject="Patient?identifier=urn:a|1", performer=performer)
+    known_then = [known] if patient_comes == "before the kill" else []
+    feed.write("feed.ndjson", ndjson(waiting, nurse, *known_then, observation("o2")))
+    with monkeypatch.context() as killed:  # when all is written, and nothing that waits was looked at again
+        killed.setattr(running, "follows_a_killed_run", lambda store: False)
+        killed.setattr(running.Late, "look_again", Mock(side_effect=InterruptedError))
+        with pytest.raises(InterruptedError):
+            feed.run()
+    feed.write("first/Patient.ndjson", ndjson(known))
+    assert counts(feed.run())[1] == 0
+    assert counts(feed.run())[:2] == (0, 0)
+    assert (feed.resource("Observation/o1").number, feed.resource("Observation/o1").patient_id) == (
+        1,
+        feed.patient().pk,
+    )

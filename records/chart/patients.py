@@ -100,7 +100,7 @@ def shown_of(
     access.list_patients(every.values(), by=by, searched=searched)
     ids = [patient.pk for patient in patients]
     total = found[0][-1] if found else 0
-    return Shown(patients, access.bases_of_all(list(every), by=by), looks.seen(ids, by=by), total, len(found) > most)
+    return Shown(patients, access.bases_of_all(every.values(), by=by), looks.seen(ids, by=by), total, len(found) > most)
 
 
 def list_page(

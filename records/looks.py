@@ -41,7 +41,7 @@ def note(patient: Patient, *, by: User) -> datetime | None:
     return since
 
 
-COLUMNS = ("id", "type", "section", "status", "number", "raw", "patient")
+COLUMNS = ("id", "type", "section", "status", "number", "raw", "patient", "medication")
 PATIENT, SINCE, PATIENTS = uuid.uuid4(), datetime(1, 2, 3, 4, 5, 6, 8, tzinfo=UTC), [uuid.uuid4()]
 
 

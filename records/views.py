@@ -28,6 +28,7 @@ from records.chart import care as care_pages
 from records.chart import documents, lists, trends
 from records.chart import every_test as test_pages
 from records.chart import frame as frames
+from records.chart import further as further_pages
 from records.chart import medicines as medicine_pages
 from records.chart import patients as patient_lists
 from records.chart import results as result_pages
@@ -245,6 +246,19 @@ def section(request: SignedIn, pk: UUID, here: str) -> HttpResponse:
     """A section that is a plain list: immunisations, procedures, encounters, documents."""
     page = lists.list_page(pk, here, by=request.user, before=row_id(request, "before"))
     return render(request, f"records/chart/{here}.jinja", {"page": page})
+
+
+@require_safe
+def further(request: SignedIn, pk: UUID, name: str) -> HttpResponse:
+    """All entries of a kind that stands beside a page's main list: appointments, devices, family history."""
+    page = further_pages.page(pk, name, by=request.user, before=row_id(request, "before"))
+    return render(request, "records/chart/further.jinja", {"page": page})
+
+
+@require_safe
+def entry(request: SignedIn, pk: UUID, here: str, entry: UUID) -> HttpResponse:
+    page = further_pages.entry_page(pk, here, entry, by=request.user)
+    return render(request, "records/chart/entry.jinja", {"page": page})
 
 
 @require_safe

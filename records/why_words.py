@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from clinicportal.dates import plain_date
 from records.models import Membership, Section, SensitiveClass
+from records.models.grants import name_of_giver
 
 Text = str | Promise
 
@@ -210,7 +210,7 @@ def by_grant(pair: dict[str, Any]) -> str:
     whom = _("for %(caseload)s") % {"caseload": pair["caseload"]} if pair["caseload"] else _("for this patient by name")
     times = {"start": day(pair["starts_at"]), "end": last_day(pair["ends_at"])}
     said = _("By the grant %(whom)s from %(start)s until %(end)s, approved by %(name)s.")
-    said %= {"whom": whom, "name": name_of(pair["given_by"]), **times}
+    said %= {"whom": whom, "name": name_of_giver(pair["given_by"]), **times}
     return " ".join([said, *(membership(one) for one in pair["memberships"] if one["now"])])
 
 
@@ -245,8 +245,3 @@ def day(text: str) -> str:
 def last_day(text: str) -> str:
     """The last day before an exclusive end."""
     return plain_date(moment(text) - timedelta(microseconds=1))
-
-
-def name_of(given_by: str) -> str:
-    """ "tid:oid name" without the ids."""
-    return re.sub(r"^[0-9a-f-]{36}:[0-9a-f-]{36} ", "", given_by)

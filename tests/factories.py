@@ -26,6 +26,7 @@ from records.models import (
     Organisation,
     Patient,
     Resource,
+    ResourceVersion,
     Section,
     Source,
 )
@@ -140,6 +141,13 @@ def make_resource(patient: Patient, section: str | None = Section.PROBLEMS, type
         raw=raw,
         **fields,
     )
+
+
+def make_version(resource: Resource, **fields: Any) -> ResourceVersion:
+    """An earlier version of `resource`, as the importer keeps it."""
+    fields = {"number": 1, "patient_id": resource.patient_id, "section": resource.section, **fields}
+    fields = {"received_at": days(-9), "raw": resource.raw, **fields}
+    return ResourceVersion.objects.using(WORKER).create(resource=resource, **fields)
 
 
 def client_for(user: User, **session: Any) -> Client:

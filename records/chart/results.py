@@ -17,7 +17,7 @@ from clinicportal.models import User
 from clinicportal.texts import gettext as _
 from clinicportal.texts import gettext_lazy
 from clinicportal.viewing import viewing
-from records.chart import every_test, trends
+from records.chart import every_test, further, names, trends
 from records.chart import rows as row_lists
 from records.chart.frame import Frame, chart_of, open_frame
 from records.chart.rows import ROW, Row, earlier_versions, newest, of_type, older, reading
@@ -28,6 +28,7 @@ from records.display.flowsheet import Panel
 
 FROM = datetime(1, 2, 3, 4, 5, 6, 11, tzinfo=UTC)
 CODES = ["2 codes of tests"]
+TYPES = [*every_test.TYPES, *further.OF_RESULTS.types]
 
 
 @cache
@@ -42,7 +43,7 @@ def sheet_reading(
         where.append(IsAnyOf("code", CODES, CharField))
         stand_ins["codes"] = CODES
     # The words of the condition of an index, so that PostgreSQL takes it (records/models/resources.py).
-    which |= {"type": "Observation", "may_be_flagged": True} if flagged else {"type__in": list(every_test.TYPES)}
+    which |= {"type": "Observation", "may_be_flagged": True} if flagged else {"type__in": TYPES}
     if within:
         which["time__gte"] = stand_ins["since"] = FROM
     if continued:
@@ -112,6 +113,7 @@ def page(patient_id: UUID, asked: Asked, *, by: User, here: str = "results") -> 
         frame = open_frame(patient_id, here, read, by=by, **values)
         of_trend = trends.read(asked.trends, by=by, patient=frame.patient.pk)
         earlier = earlier_versions(frame.rows[:most])
+        names.put((row.fhir for row in frame.of_type("ImagingStudy")), frame.patient.source_id, by=by)
     more, rows = len(frame.rows) > most, frame.rows[:most]
     found = results_of(rows, frame, earlier)
     sheets, others = arranged(found, rows, asked, group)
@@ -123,6 +125,7 @@ def page(patient_id: UUID, asked: Asked, *, by: User, here: str = "results") -> 
         sheets=sheets,
         others=others,
         reports=listed_reports,
+        imaging=imaging_of(rows, frame),
         groups=every_test.chosen(choices.groups, asked.group, _("All groups")),
         tests=every_test.chosen(choices.tests, asked.test, _("All tests")),
         periods=tuple(pages.Choice(value, str(text), chosen=value == asked.period) for value, text in PERIODS.items()),
@@ -177,6 +180,12 @@ def reports_of(rows: Iterable[Row], asked: Asked, frame: Frame) -> tuple[documen
     return documents.sort(
         report for row, report in found if report.conclusion or not report.results or files.attachments(row.fhir)
     )
+
+
+def imaging_of(rows: Iterable[Row], frame: Frame) -> pages.Further:
+    """Studies that took pictures; what was found on them is in a report."""
+    held = of_type(rows, *further.OF_RESULTS.types)
+    return pages.Further("imaging", str(further.OF_RESULTS.title), further.entries_of(held, frame))
 
 
 def place_of(drawn: trend.Trend | together.Together | None, sheets: Sequence[flowsheet.Flowsheet]) -> int:

@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db.models import Case, Exists, F, Q, QuerySet, Subquery, Value, When
 
 from records.compiled import Allowed, Reading
-from records.display import fhir
+from records.display import fhir, medicines
 from records.models import Patient, Resource, ResourceVersion, Section
 
 PAGE = 50
@@ -45,10 +45,12 @@ class Row:
     number: int
     received_at: datetime
     raw: str
+    medication: str
+    """What the Medication says that it refers to; "" for none."""
 
     @cached_property
     def fhir(self) -> fhir.Json:
-        return fhir.load(self.raw)
+        return medicines.holding(fhir.load(self.raw), self.medication)
 
 
 COLUMNS = tuple(Row.__dataclass_fields__)
@@ -118,12 +120,14 @@ def reading(*parts: Part, whole: Mapping[Section, tuple[str, ...]] | None = None
 
 
 @cache
-def list_reading(section: str, types: tuple[str, ...], most: int, *, continued: bool) -> Reading:
-    """A page of one section, newest first; `continued`: what follows `row`."""
+def list_reading(
+    section: str, types: tuple[str, ...], most: int, *, continued: bool, beside: tuple[Part, ...] = ()
+) -> Reading:
+    """A page of one section, newest first, with what stands `beside` it; `continued`: what follows `row`."""
     which = {"section": section, "type__in": types}
     if continued:
         return reading(*older(most, **which), row=ROW)
-    return reading(newest(most, **which))
+    return reading(newest(most, **which), *beside)
 
 
 def split(found: Iterable[Sequence[Any]]) -> tuple[list[Row], list[Row]]:
@@ -152,8 +156,7 @@ def versions_of(ids: list[UUID]) -> dict[UUID, fhir.Json]:
     """The newest earlier version of each of these resources, as far as the viewer may see it."""
     if not ids:
         return {}
-    # A version may have carried labels that the newest does not: then it stays hidden, as the wall has it.
-    versions = ResourceVersion.objects.filter(resource__in=ids, classes__contained_by=F("resource__classes"))
+    versions = ResourceVersion.objects.filter(resource__in=ids).within_newest()
     found = versions.order_by("number").values_list("resource", "raw")
     return {resource: fhir.load(raw) for resource, raw in found}
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from clinicportal.texts import gettext as _
 from records.display.allergies import Allergies
 from records.display.banner import Contact, Who
 from records.display.care import Care
 from records.display.dates import When
 from records.display.documents import Document
 from records.display.encounters import Encounter
+from records.display.entry import Entry
 from records.display.flowsheet import Flowsheet
 from records.display.immunisations import Immunisation
 from records.display.medicines import Medicine, Medicines
@@ -83,6 +85,11 @@ class Chart:
     """Whether another patient of the reader has a name that could be taken for this one."""
 
     @property
+    def title(self) -> str:
+        """Of the page in the menu that this one is, or belongs to."""
+        return next((link.text for link in self.menu if link.current), _("Summary"))
+
+    @property
     def seed(self) -> int:
         """Which of six patterns tells this record from another one that is open beside it."""
         return int(self.patient_id[:4], 16) % 6
@@ -127,6 +134,19 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Further:
+    """Entries beside the main list of a page. `more`: the address of all of them, "" when these are all."""
+
+    name: str
+    title: str
+    items: tuple[Entry, ...]
+    mixed: bool = False
+    """Whether there are entries of several types, so that each says which."""
+    nothing: str = ""
+    more: str = ""
+
+
+@dataclass(frozen=True)
 class ResultsPage:
     """`shown` of the values that were read; `earlier` leads to older ones, None when these are all.
 
@@ -138,6 +158,7 @@ class ResultsPage:
     sheets: tuple[Flowsheet, ...]
     others: tuple[Result, ...]
     reports: tuple[Document, ...]
+    imaging: Further
     groups: tuple[Choice, ...]
     tests: tuple[Choice, ...]
     periods: tuple[Choice, ...]
@@ -175,19 +196,42 @@ class TestsPage:
 
 
 @dataclass(frozen=True)
+class FurtherPage:
+    """All entries of one kind; `section` is what the access must include."""
+
+    chart: Chart
+    further: Further
+    section: str
+    earlier: str | None = None
+    continued: bool = False
+
+
+@dataclass(frozen=True)
+class EntryPage:
+    chart: Chart
+    entry: Entry
+
+
+@dataclass(frozen=True)
 class MedicinesPage:
-    """Current and past are separate views [MEDv-062]: `shown` is the one asked for."""
+    """Current and past are separate views [MEDv-062]: `shown` is the one asked for.
+
+    `supplied` is what was last dispensed or given by each prescription, under its `Type/id`.
+    """
 
     chart: Chart
     medicines: Medicines
     shown: tuple[Medicine, ...]
     past: bool
+    further: tuple[Further, ...] = ()
+    supplied: Mapping[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ProblemsPage:
     chart: Chart
     problems: Problems
+    further: tuple[Further, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,6 +247,7 @@ class ListPage:
     items: tuple[Immunisation, ...] | tuple[Procedure, ...] | tuple[Encounter, ...] | tuple[Document, ...]
     earlier: str | None = None
     continued: bool = False
+    further: tuple[Further, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ NEWEST_FIRST = (OrderBy(F("time"), descending=True, nulls_last=True), OrderBy(F(
 
 
 class Migration(migrations.Migration):
-    dependencies = [("records", "0060_found_in_the_row")]
+    dependencies = [("records", "0070_what_references_name")]
 
     operations = [
         # Nobody waits for all rows to be written again: those that can't be flagged keep what they begin with.

@@ -17,6 +17,7 @@ from django.template import engines
 from django.test import RequestFactory
 from django.utils.safestring import mark_safe
 from django.views.defaults import bad_request, page_not_found, permission_denied, server_error
+from jinja2 import nodes
 
 from clinicportal import context
 from clinicportal.dates import clinical_date, clinical_time, plain_date
@@ -49,6 +50,22 @@ class Markup(html.parser.HTMLParser):
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attrs for name, attrs in self.tags if name == tag]
+
+
+TEMPLATES = sorted(path for path in ROOT.parent.glob("*/jinja2/**/*.jinja") if ".venv" not in path.parts)
+
+
+def test_no_template_gives_a_name_of_ours_another_meaning():
+    """What a page names so would stand for ours in the shell around it, too."""
+    environment = engines["jinja2"].env
+    taken = []
+    for path in TEMPLATES:
+        tree = environment.parse(path.read_text())
+        named = {macro.name for macro in tree.find_all(nodes.Macro)}
+        named |= {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
+        taken += [(path.name, name) for name in sorted(named & set(environment.globals))]
+    assert len(TEMPLATES) > 50
+    assert taken == []
 
 
 def assert_fit_for_strict_policy(text: str) -> None:

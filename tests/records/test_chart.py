@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from clinicportal.models import AuditEvent, AuditSubject
-from records.models import Patient, Resource, ResourceVersion, Section
+from records.models import Patient, Resource, Section
 from tests import factories as make
 from tests.records.people import make_person
 from tests.records.test_wall import row_security
@@ -117,6 +117,8 @@ def test_every_page_names_the_patient_and_says_that_it_may_be_incomplete(seat, p
         seen = text_of(response)
         assert "TESTPATIENT, Alpha" in seen
         assert "This view may be incomplete. Check with the patient or the source before you prescribe." in seen
+        assert "There is a problem" not in seen  # with a form: no page of a record has one
+        assert "<title>Error" not in response.content.decode()
 
 
 def test_opening_a_page_is_written_down_with_its_section_and_basis(seat, patient, guest):
@@ -253,9 +255,7 @@ def test_the_results_page_shows_a_flowsheet_and_the_trend_that_was_asked_for(sea
 def test_a_corrected_result_keeps_the_earlier_value_struck_through(seat, patient):
     now = observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
     Resource.objects.using(WORKER).filter(pk=now.pk).update(number=2)
-    ResourceVersion.objects.using(WORKER).create(
-        resource=now, number=1, received_at=timezone.now(), raw=now.raw.replace("120", "102")
-    )
+    make.make_version(now, raw=now.raw.replace("120", "102"))
     body = seat.get(f"/patients/{patient.pk}/results/").content.decode()
     assert "<del>102</del>" in body
     assert "Corrected" in body

@@ -19,7 +19,7 @@ from clinicportal.viewing import viewing
 from records import policies
 from records.chart import access as access_pages
 from records.chart import summary
-from records.models import Agreement, Look, RecordReport, Resource, ResourceVersion, SavedFilter, Section
+from records.models import Agreement, Look, RecordReport, Resource, SavedFilter, Section
 from tests import factories as make
 from tests.records.feeds import labelled
 from tests.records.test_chart import coded, counted, everything, observation, seat, text_of
@@ -62,9 +62,7 @@ def test_a_correction_is_shown_as_was_and_now(seat, guest, patient):
     now = observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
     looked_before(guest, patient)
     Resource.objects.using(WORKER).filter(pk=now.pk).update(number=2, received_at=make.days(0))
-    ResourceVersion.objects.using(WORKER).create(
-        resource=now, number=1, received_at=make.days(-9), raw=now.raw.replace("120", "102")
-    )
+    make.make_version(now, raw=now.raw.replace("120", "102"))
     assert "Corrected Haemoglobin : was 102 mmol/L , now 120 mmol/L" in text_of(seat.get(f"/patients/{patient.pk}/"))
 
 
@@ -72,9 +70,7 @@ def test_an_earlier_version_with_more_labels_is_not_told(seat, guest, patient):
     now = observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
     looked_before(guest, patient)
     Resource.objects.using(WORKER).filter(pk=now.pk).update(number=2, received_at=make.days(0))
-    ResourceVersion.objects.using(WORKER).create(
-        resource=now, number=1, received_at=make.days(-9), raw=now.raw.replace("120", "102"), classes=["hiv"]
-    )
+    make.make_version(now, raw=now.raw.replace("120", "102"), classes=["hiv"])
     assert "102" not in text_of(seat.get(f"/patients/{patient.pk}/"))
 
 

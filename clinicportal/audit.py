@@ -46,6 +46,7 @@ class Type(models.TextChoices):
     QUESTION_ANSWERED = "question-answered"
     ACCESS_APPROVED = "access-approved"
     ACCESS_DECLINED = "access-declined"
+    ACCESS_CHANGED = "access-changed"
     ACCESS_ENDED = "access-ended"
     PROVISIONED = "provisioned"
     PROVISIONING_PARKED = "provisioning-parked"
@@ -105,6 +106,11 @@ class Type(models.TextChoices):
 
 OF_RECORDS = (Type.RECORD_OPENED, Type.RECORD_PRINTED, Type.RECORD_TAKEN, Type.RECORD_REPORTED)
 """What somebody does with a record that is open to them."""
+
+
+def in_words(type: str) -> str:
+    """A type for people: "Record opened". One that a later version wrote stays as it is."""
+    return Type(type).label.capitalize() if type in Type.values else type
 
 
 @dataclass(frozen=True)

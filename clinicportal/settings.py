@@ -432,7 +432,9 @@ ENTRA_INVITATIONS_PER_DAY = env.entra_invitations_per_day
 # Authentication contexts (Conditional Access): which strength each kind of act needs. A policy has to be bound to each.
 ENTRA_CONTEXT_SIGN_IN = env.entra_context_sign_in
 ENTRA_CONTEXT_STEP_UP = env.entra_context_step_up
-STEP_UP = dict.fromkeys(("approve", "confirm", "let_in", "export"), ENTRA_CONTEXT_STEP_UP)  # act -> context
+STEP_UP = dict.fromkeys(  # act -> context
+    ("approve", "rights", "confirm", "let_in", "export", "by_hand"), ENTRA_CONTEXT_STEP_UP
+)
 STEP_UP["emergency_access"] = ENTRA_CONTEXT_STEP_UP
 STEP_UP["emergency_access_weaker"] = ENTRA_CONTEXT_SIGN_IN  # where the stronger one can't be met; alerts say so
 CONFIRM = "partners.stepup.confirm"  # where the middleware sends somebody whose proof is missing

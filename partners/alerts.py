@@ -1,4 +1,6 @@
-"""Mails to privacy officers and reviewers about emergency access: that one began, and that one was not right.
+"""Mails to our staff about emergency access: that one began, and that one was not right.
+
+Reviewers and privacy officers work on it; the partner's internal sponsor, who answers for the partner here, is told.
 
 The row of the emergency access is the alert; the worker's sweep writes the mails for each that nobody was told of, in
 one transaction with the mark that they were. No patient, no reason, no name of a person in them.
@@ -17,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from clinicportal.models import StaffRole, User
 from partners import words
-from partners.models import Notice
+from partners.models import Notice, PartnerOrganisation
 from records.models import EmergencyAccess
 
 AT_ONCE = 50
@@ -66,7 +68,17 @@ def tell_of_beginning(emergency: EmergencyAccess) -> None:
                 "once that it was them: call them at the number we have."
             ),
         )
-    write("begun", emergency, subject, lines, addresses_of(roles))
+    known = addresses_of(roles)
+    write("begun", emergency, subject, lines, known)
+    told = [
+        lines[0],
+        _(
+            "You answer for this partner here. Our reviewers look at it until %(due)s; you need to do nothing now. If "
+            "they find that it was not right, you hear from us again."
+        )
+        % facts,
+    ]
+    write("begun", emergency, _("Emergency access has begun"), told, internal_sponsor_of(emergency) - known)
 
 
 def tell_of_outcome(emergency: EmergencyAccess) -> None:
@@ -76,7 +88,13 @@ def tell_of_outcome(emergency: EmergencyAccess) -> None:
         _("What they wrote, and who it was: %(link)s") % facts,
     ]
     subject = _("An emergency access was not justified")
-    write("outcome", emergency, subject, lines, addresses_of([StaffRole.PRIVACY]))
+    known = addresses_of([StaffRole.PRIVACY])
+    write("outcome", emergency, subject, lines, known)
+    told = [
+        lines[0],
+        _("You answer for this partner here: ask a privacy officer what happened, then call the partner."),
+    ]
+    write("outcome", emergency, subject, told, internal_sponsor_of(emergency) - known)
 
 
 def link(emergency: EmergencyAccess) -> str:
@@ -87,6 +105,13 @@ def addresses_of(roles: Iterable[StaffRole]) -> set[str]:
     """Of our staff with one of these roles, or the operators' where we know of nobody."""
     staff = User.objects.filter(is_active=True, staff_roles__overlap=list(roles)).exclude(email="")
     return set(staff.values_list("email", flat=True)) or {settings.OPERATIONS_MAIL}
+
+
+def internal_sponsor_of(emergency: EmergencyAccess) -> set[str]:
+    """The address of who answers for the partner here; empty where nobody does, who has left or has none."""
+    partners = PartnerOrganisation.objects.filter(organisation=emergency.organisation_id)
+    answering = partners.filter(internal_sponsor__is_active=True).exclude(internal_sponsor__email="")
+    return set(answering.values_list("internal_sponsor__email", flat=True))
 
 
 def write(kind: str, emergency: EmergencyAccess, subject: str, lines: list[str], to: Iterable[str]) -> None:

@@ -6,14 +6,16 @@ import datetime as dt
 from typing import Any
 
 from django import forms
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from clinicportal.forms import WithHint, describe
 from clinicportal.models import User
 from clinicportal.rules import Denied
-from partners import addresses, assurance, dates, decisions, failures, invitations, policies, words
+from partners import addresses, assurance, dates, decisions, failures, invitations, policies, rights, words
 from partners.models import AccessRequest, PartnerOrganisation
+from records import lookup
 from records.models import Agreement, Caseload, Section
 
 USUAL, WITH_DOCUMENTS, CHOOSE = "usual", "documents", "choose"
@@ -257,14 +259,17 @@ class WithdrawForm(forms.Form):
     reason = forms.CharField(label=gettext_lazy("Why (you can leave this empty)"), max_length=300, required=False)
 
 
-class DecisionForm(forms.Form):
-    """Approve, with further rights where the agreement has them, and what is said to the sponsor and among us."""
+class RightsForm(forms.Form):
+    """Rights beyond the caseloads: those that the agreement has, or that the access has already."""
 
     may_look_up = forms.BooleanField(
         label=gettext_lazy("They may also look up patients who are in none of their caseloads"),
-        help_text=gettext_lazy(
-            "One at a time, with name, birth date, a number and a reason. Each is open for 24 hours, and our privacy "
-            "officers are told."
+        help_text=format_lazy(
+            gettext_lazy(
+                "One at a time, with name, birth date, a number and a reason. Each is open for {hours}, and our "
+                "privacy officers are told."
+            ),
+            hours=lookup.hours_lazy(),
         ),
         required=False,
         widget=forms.CheckboxInput(attrs={"small": True}),
@@ -276,7 +281,40 @@ class DecisionForm(forms.Form):
             "reviewed. It begins with looking the patient up, so tick that as well."
         ),
         required=False,
+        widget=forms.CheckboxInput(attrs={"small": True}),
     )
+
+    def __init__(self, *args: Any, request: AccessRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not (decisions.may_give_look_up(request) or decisions.gave_look_up(request)):
+            del self.fields["may_look_up"]
+        if not (decisions.may_give_emergency_access(request) or decisions.gave_emergency_access(request)):
+            del self.fields["may_use_emergency_access"]
+
+    def clean(self) -> dict[str, Any]:
+        typed: dict[str, Any] = super().clean() or {}
+        if typed.get("may_use_emergency_access") and not typed.get("may_look_up"):
+            self.add_error("may_look_up", _("Tick this as well: emergency access begins with looking the patient up"))
+        return typed
+
+
+class ChangeRightsForm(RightsForm):
+    """Other rights for an access that is there, and why."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Why"),
+        help_text=gettext_lazy("One sentence. The sponsor reads it."),
+        max_length=200,
+        error_messages={"required": gettext_lazy("Enter why the rights change")},
+    )
+
+    def rights(self) -> dict[str, bool]:
+        return {name: bool(self.cleaned_data.get(name)) for name in rights.NAMES}
+
+
+class DecisionForm(RightsForm):
+    """Approve, with further rights where the agreement has them, and what is said to the sponsor and among us."""
+
     note_to_sponsor = forms.CharField(
         label=gettext_lazy("Note to the sponsor"),
         max_length=2000,
@@ -289,19 +327,6 @@ class DecisionForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 2}),
     )
-
-    def __init__(self, *args: Any, request: AccessRequest, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not decisions.may_give_look_up(request):
-            del self.fields["may_look_up"]
-        if not decisions.may_give_emergency_access(request):
-            del self.fields["may_use_emergency_access"]
-
-    def clean(self) -> dict[str, Any]:
-        typed: dict[str, Any] = super().clean() or {}
-        if typed.get("may_use_emergency_access") and not typed.get("may_look_up"):
-            self.add_error("may_look_up", _("Tick this as well: emergency access begins with looking the patient up"))
-        return typed
 
 
 class QuestionForm(forms.Form):

@@ -1,4 +1,4 @@
-"""Short mails to a sponsor when something changes: rows, written with what they tell of, sent by the worker.
+"""Short mails to a sponsor or a guest when something changes: rows, written with what they tell of, sent by the worker.
 
 No patient data, and no name in a subject but the colleague's (onboarding, section 8.1).
 """
@@ -39,6 +39,8 @@ class Kind(enum.Enum):
     EXPIRED = "expired"
     PAUSED = "paused"
     NOT_CONFIRMED = "not-confirmed"
+    RIGHTS = "rights"
+    YOUR_RIGHTS = "your-rights"
 
 
 TEXTS: dict[Kind, tuple[str | Promise, str | Promise]] = {
@@ -80,6 +82,14 @@ TEXTS: dict[Kind, tuple[str | Promise, str | Promise]] = {
         gettext_lazy("Reason: %(reason)s\n\nNothing was changed. Your colleague can sign in with the account they had. "
                      "%(link)s"),
     ),
+    Kind.RIGHTS: (
+        gettext_lazy("%(name)s's access has changed"),
+        gettext_lazy("%(reason)s\n\nWhat it includes now: %(link)s"),
+    ),
+    Kind.YOUR_RIGHTS: (
+        gettext_lazy("Your access to patient records has changed"),
+        gettext_lazy("%(reason)s\n\nWhat you have, and whom to ask: %(link)s"),
+    ),
 }  # fmt: skip
 
 
@@ -88,11 +98,20 @@ def tell(kind: Kind, request: AccessRequest, *, about: object = "", reason: str 
 
     `about` tells apart what may happen several times (a generation, a decision): the same thing is told once.
     """
-    to = request.sponsor.user.email
+    _write(kind, request, request.sponsor.user.email, link(request), about=about, reason=reason)
+
+
+def tell_guest(kind: Kind, request: AccessRequest, *, about: object = "", reason: str = "") -> None:
+    """The same to the person whose access it is."""
+    to = request.invitation.guest.address
+    _write(kind, request, to, settings.BASE_URL + reverse("account"), about=about, reason=reason)
+
+
+def _write(kind: Kind, request: AccessRequest, to: str, link: str, *, about: object, reason: str) -> None:
     if not to:
         log.warning("a sponsor without an address", request=request.pk)
         return
-    facts = {"name": request.person_name, "reason": reason, "link": link(request)}
+    facts = {"name": request.person_name, "reason": reason, "link": link}
     subject, body = TEXTS[kind]
     lines = [_("Hello,"), "", body % facts, "", settings.HELP_TEXT]
     notice = Notice(

@@ -39,7 +39,7 @@ from clinicportal.sessions import SID
 from partners import assurance, failures, idtoken, signin
 from partners.leaving import leave_for
 from partners.provider import EntraAdapter, asking_for
-from records import emergencies, emergency_views
+from records import byhand, emergencies, emergency_views
 
 log = structlog.get_logger(__name__)
 
@@ -252,6 +252,12 @@ def _confirmed(request: Request, intention: Intention) -> HttpResponse:
     return redirect(intention["page"])
 
 
+def _back_to_form(request: Request, intention: Intention) -> HttpResponse:
+    """What is typed there names a patient, so nothing of it was kept: the form is open now."""
+    messages.success(request, _("You have confirmed that it is you. Now fill in the form."))
+    return redirect(intention["page"])
+
+
 def _begin_emergency(request: Request, intention: Intention) -> HttpResponse:
     """With a fresh sign-in alone only while the stronger one cannot be had."""
     weaker = not assurance.admits(settings.STEP_UP[emergencies.ACT])
@@ -259,6 +265,7 @@ def _begin_emergency(request: Request, intention: Intention) -> HttpResponse:
 
 
 register("export", Act(_confirmed, lambda intention: intention["page"]))
+register(byhand.ACT, Act(_back_to_form, lambda intention: intention["page"]))
 register(emergencies.ACT, Act(_begin_emergency, lambda intention: intention["page"], weaker=emergencies.WEAKER_ACT))
 register(emergencies.WEAKER_ACT, Act(_begin_emergency, lambda intention: intention["page"]))
 

@@ -20,6 +20,7 @@ urlpatterns = [
     path("approvals/<int:pk>/question/", approvals.question, name="question"),
     path("approvals/<int:pk>/decline/", approvals.decline, name="decline"),
     path("approvals/<int:pk>/end/", approvals.end, name="end"),
+    path("approvals/<int:pk>/rights/", approvals.change_rights, name="rights"),
     path("approvals/<int:pk>/resume/", approvals.resume, name="resume"),
     path("approvals/<int:pk>/confirm/", approvals.confirm, name="confirm"),
     path("approvals/<int:pk>/not-confirmed/", approvals.not_confirmed, name="not-confirmed"),

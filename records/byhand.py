@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from clinicportal import audit
 from clinicportal.doorbell import ring
 from clinicportal.models import User
+from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied, IllegalTransition
 from clinicportal.viewing import viewing
 from records import links, policies, requested
@@ -29,6 +30,8 @@ from records.models.byhand import Status
 
 log = structlog.get_logger(__name__)
 Kind = ByHand.Kind
+ACT = "by_hand"
+"""Of settings.STEP_UP: the proof of whoever confirms."""
 
 
 class NoSuchPatient(Denied):
@@ -72,8 +75,9 @@ def enter(kind: str, *, by: User, patient_id: UUID, evidence: str, **facts: Any)
 
 @transaction.atomic
 def confirm(entry: ByHand, *, by: User) -> None:
-    """The word of a second person, who named the same patient from the evidence (the form asks)."""
+    """The word of a second person, who named the same patient from the evidence (the form asks). Raises Unproved."""
     policies.check_can_confirm_by_hand(by, entry)
+    check_proved(by, ACT)
     entry.move_to(Status.CONFIRMED, confirmed_by=by, confirmed_at=Now())
     write_down(audit.Type.BY_HAND_CONFIRMED, entry, by=by)
     nudge_after_commit()

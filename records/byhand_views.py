@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
+from clinicportal.proofs import Unproved, check_proved
 from clinicportal.requests import Request
 from clinicportal.rules import Denied, IllegalTransition, permits
 from records import byhand, policies
@@ -88,6 +91,8 @@ def entry(request: Request, pk: UUID) -> HttpResponse:
     if found is None:
         raise Http404
     act = request.POST.get("act", "")
+    if act == "prove":
+        return prove(request, pk)
     confirm_form, reason_form = forms_of(found, request, act)
     if request.method == "POST":
         done = acted(found, act, confirm_form, reason_form, request)
@@ -96,12 +101,30 @@ def entry(request: Request, pk: UUID) -> HttpResponse:
     context = {
         "entry": found,
         "confirm_form": confirm_form if permits(policies.check_can_confirm_by_hand, request.user, found) else None,
+        "proved": permits(check_proved, request.user, byhand.ACT),
         "reason_form": reason_form,
         "forms": [one for one in (confirm_form, reason_form) if one is not None and one.is_bound],
         "ending": "decline" if found.status == Status.ENTERED else "withdraw",
         "may_end": found.status in (Status.ENTERED, Status.CONFIRMED, Status.IN_FORCE),
     }
     return render(request, "records/by_hand_entry.jinja", context, status=422 if context["forms"] else 200)
+
+
+def prove(request: Request, pk: UUID) -> HttpResponse:
+    """The second person confirms that it is them before they type whom the evidence names: no step keeps that."""
+    with proved_on(reverse("by-hand:entry", args=[pk])):
+        check_proved(request.user, byhand.ACT)
+    return redirect("by-hand:entry", pk)
+
+
+@contextmanager
+def proved_on(page: str) -> Iterator[None]:
+    """Whoever has to confirm first that it is them comes back to this page of ours."""
+    try:
+        yield
+    except Unproved as unproved:
+        unproved.page = page
+        raise
 
 
 def forms_of(found: ByHand, request: Request, act: str) -> tuple[Any, ReasonForm]:
@@ -119,7 +142,8 @@ def acted(found: ByHand, act: str, confirm_form: Any, reason_form: ReasonForm, r
             policies.check_can_confirm_by_hand(request.user, found)
             if not confirm_form.is_valid():
                 return False
-            byhand.confirm(found, by=request.user)
+            with proved_on(request.path):
+                byhand.confirm(found, by=request.user)
             messages.success(request, _("Confirmed. It is in force in a moment."))
         elif act in verbs:
             if not reason_form.is_valid():

@@ -1,7 +1,8 @@
 """What a resource takes over: labels of its patient and of what it holds, and a Provenance its section.
 
 A container (document, report, list, Provenance, a prescription of a labelled medicine) carries the labels of all
-it holds, however deep; every resource carries those of its patient. `Resource.classes` is that sum. While it is
+it holds, however deep; every resource carries those of its patient. What is prescribed, dispensed, given or stated also
+takes over what its Medication says that it is, under its own rule then. `Resource.classes` is that sum. While it is
 not known to be complete the resource is unsettled: `classes` then has UNKNOWN, which no grant allows, so a record
 is never seen too early and a killed import leaves nothing open.
 """
@@ -32,7 +33,7 @@ WHERE id = ANY (%s::uuid[]) AND settled
 
 CONTENT = """
 LEFT JOIN LATERAL (
-    SELECT id, type, section, patient_id, label, code, own_classes, holds FROM records_resource
+    SELECT id, type, section, patient_id, label, code, own_classes, holds, medication FROM records_resource
     WHERE id = h.id OFFSET 0
 ) r ON true
 """
@@ -42,12 +43,12 @@ WITH RECURSIVE target AS MATERIALIZED (
     SELECT id, patient_id, type, holds FROM {table} WHERE NOT settled AND {which}
 ), first AS MATERIALIZED (
     SELECT t.id AS container, r.* FROM target t CROSS JOIN LATERAL unnest(t.holds) AS h (id) {content}
-), deeper (container, id, type, section, patient_id, label, code, own_classes, holds) AS (
+), deeper (container, id, type, section, patient_id, label, code, own_classes, holds, medication) AS (
     SELECT i.container, r.* FROM first i CROSS JOIN LATERAL unnest(i.holds) AS h (id) {content}
   UNION
     SELECT i.container, r.* FROM deeper i CROSS JOIN LATERAL unnest(i.holds) AS h (id) {content}
 ), inside AS MATERIALIZED (
-    SELECT * FROM first UNION ALL SELECT * FROM deeper
+    SELECT *, true AS direct FROM first UNION ALL SELECT *, false FROM deeper
 ), labelled AS MATERIALIZED (
     SELECT id, classes FROM records_patient
     WHERE id = ANY (ARRAY(SELECT DISTINCT patient_id FROM inside)) AND NOT classes = '{}'
@@ -57,9 +58,10 @@ WITH RECURSIVE target AS MATERIALIZED (
 ), found AS (
     SELECT r.container, bool_and(r.id IS NOT NULL) AS complete,
            array_agg(held.class) FILTER (WHERE held.class IS NOT NULL) AS classes,
-           -- a prescription that only points at its medicine is listed under the medicine's name
-           max(r.label) FILTER (WHERE r.type = 'Medication') AS label,
-           max(r.code) FILTER (WHERE r.type = 'Medication') AS code,
+           -- a prescription that only points at its medicine is listed under the medicine's name, as it is now
+           max(r.label) FILTER (WHERE r.type = 'Medication' AND direct) AS label,
+           max(r.code) FILTER (WHERE r.type = 'Medication' AND direct) AS code,
+           max(r.medication) FILTER (WHERE r.type = 'Medication' AND direct) AS medication,
            -- a Provenance belongs to the section and the patient of all that it is about, if they agree
            CASE WHEN min(coalesce(r.section, '')) = max(coalesce(r.section, '')) THEN max(r.section) END AS section,
            CASE WHEN min(r.patient_id::text) = max(r.patient_id::text) AND count(r.patient_id) = count(*)
@@ -75,8 +77,9 @@ UPDATE {table} c SET
     settled = true,
     section = CASE WHEN c.type = 'Provenance' THEN f.section ELSE c.section END,
     patient_id = CASE WHEN c.type = 'Provenance' THEN coalesce(c.patient_id, f.patient_id) ELSE c.patient_id END,
-    label = CASE WHEN c.label = '' THEN coalesce(f.label, '') ELSE c.label END,
-    code = CASE WHEN c.code = '' THEN coalesce(f.code, '') ELSE c.code END,
+    label = coalesce(CASE WHEN c.type = ANY (%(of_medicines)s) THEN nullif(f.label, '') END, c.label),
+    code = coalesce(CASE WHEN c.type = ANY (%(of_medicines)s) THEN nullif(f.code, '') END, c.code),
+    medication = CASE WHEN c.type = ANY (%(of_medicines)s) THEN coalesce(f.medication, '') ELSE c.medication END,
     classes = ARRAY(
         SELECT DISTINCT class FROM unnest(c.own_classes || p.classes || f.classes || CASE WHEN EXISTS (
             -- about somebody whom we do not know yet, so we cannot know whether they may be seen
@@ -89,6 +92,10 @@ LEFT JOIN LATERAL (
 ) p ON true
 WHERE c.id = t.id AND (%(final)s OR coalesce(f.complete, true))
 """.replace("{content}", CONTENT)
+
+
+OF_MEDICINES = ["MedicationAdministration", "MedicationDispense", "MedicationRequest", "MedicationStatement"]
+"""What may refer to a Medication: it takes over what that is, beside its labels."""
 
 
 def unsettle(
@@ -140,7 +147,8 @@ def settle_new(table: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
 
 def _settle(which: str, parameters: dict[str, Any], using: str, *, table: str = "records_resource") -> int:
     with connections[using].cursor() as cursor:
-        cursor.execute(SETTLE.replace("{which}", which).replace("{table}", table), parameters)
+        statement = SETTLE.replace("{which}", which).replace("{table}", table)
+        cursor.execute(statement, {**parameters, "of_medicines": OF_MEDICINES})
         return cursor.rowcount
 
 

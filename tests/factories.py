@@ -26,9 +26,11 @@ from records.models import (
     Organisation,
     Patient,
     Resource,
+    ResourceVersion,
     Section,
     Source,
 )
+from records.tokens import name_key
 
 WORKER = "worker"
 YEAR = timedelta(days=365)
@@ -75,9 +77,8 @@ def make_agreement(organisation: Organisation, *facilities: Facility, **fields: 
 
 def make_patient(source: Source, family: str = "Testpatient", given: str = "Alpha", **fields: Any) -> Patient:
     fields = {"fhir_id": uuid.uuid4().hex, **fields}
-    return Patient.objects.using(WORKER).create(
-        id=uuid.uuid4(), source=source, family=family, given=given, sort_name=f"{family} {given}".lower(), **fields
-    )
+    fields = {"sort_name": f"{family} {given}".lower(), "name_key": name_key(family, given), **fields}
+    return Patient.objects.using(WORKER).create(id=uuid.uuid4(), source=source, family=family, given=given, **fields)
 
 
 def make_caseload(organisation: Organisation, facility: Facility, *patients: Patient, name: str = "") -> Caseload:
@@ -140,6 +141,13 @@ def make_resource(patient: Patient, section: str | None = Section.PROBLEMS, type
         raw=raw,
         **fields,
     )
+
+
+def make_version(resource: Resource, **fields: Any) -> ResourceVersion:
+    """An earlier version of `resource`, as the importer keeps it."""
+    fields = {"number": 1, "patient_id": resource.patient_id, "section": resource.section, **fields}
+    fields = {"received_at": days(-9), "raw": resource.raw, **fields}
+    return ResourceVersion.objects.using(WORKER).create(resource=resource, **fields)
 
 
 def client_for(user: User, **session: Any) -> Client:

@@ -18,17 +18,19 @@ import orjson
 from django.utils import timezone
 
 from records import labels, tokens
+from records.display import names
 from records.ids import texts_of_ids
-from records.importing import shapes
+from records.importing import medication, shapes
+from records.importing.outside import may_be_flagged
 from records.importing.parsing import Reason, Unreadable
 from records.importing.reading import Arrived
-from records.importing.references import Addresses, by_token, conditional, in_text
+from records.importing.references import DIRECTORY_TYPES, Addresses, by_token, conditional, in_text
 from records.label_rules import classes_by_code, rules
 from records.models import Patient, Source
 from records.sections import section_of
 from records.times import start_of
 
-RULES = b"2"
+RULES = b"3"
 """Part of every digest. Raise it when this module, sections.py or labels.py read the same text differently:
 the next import of the same files then brings the columns up to date."""
 
@@ -116,6 +118,8 @@ class Taken:
     """`Patient/id` of further patients whom it names."""
     awaits: frozenset[str] = frozenset()
     """Conditional references that point at nothing we know yet."""
+    called: tuple[str, str] | None = None
+    """Of an entry of a directory: its name, and `Type/id` of whom to ask for one."""
     consent: dict[str, Any] | None = field(default=None, repr=False)
     digest_as_sent: bytes = b""
     """Before references were written anew whose targets an earlier run brought; empty when none were."""
@@ -126,8 +130,8 @@ class Taken:
 
 
 LINE = (
-    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "encounter_id", "holds", "version_id",
-    "last_updated", "rules", "digest", "raw",
+    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "may_be_flagged", "encounter_id", "holds",
+    "version_id", "last_updated", "rules", "medication", "digest", "raw",
 )  # fmt: skip
 
 
@@ -177,7 +181,7 @@ class Extraction:
         meta = resource.get("meta") or NOTHING
         version_id, last_updated = text(meta.get("versionId"))[:64], start_of(meta.get("lastUpdated"))
         holds = "{}"
-        if kind in CONTENTS:
+        if kind in CONTENTS or not NAMING.isdisjoint(resource):
             holds = as_array([self.id_of(target) for target in contents_of(resource, arrived.addresses)])
         digest = self.digest_of(raw, arrived.classes)
         id = self.id_of(f"{kind}/{arrived.fhir_id}")
@@ -190,11 +194,13 @@ class Extraction:
             escaped(label[:300]),
             first_time(resource, shape.time, self.moment_of),
             escaped(status_of(resource, shape.status)[:40]),
+            "t" if kind == "Observation" and may_be_flagged(resource) else "f",
             self.encounter_of(resource, arrived) or NULL,
             holds,
             escaped(version_id),
             last_updated.isoformat() if last_updated else NULL,
             self.version,
+            escaped(medication.said(resource)) if kind == "Medication" else "",
             f"\\\\x{digest.hex()}\t",
         ))  # fmt: skip
         taken = Taken(
@@ -207,6 +213,8 @@ class Extraction:
             taken.links = tuple(links_of(resource, arrived.addresses))
         elif arrived.type == "Consent":
             taken.consent = resource
+        elif arrived.type in DIRECTORY_TYPES:
+            taken.called = names.of_directory(resource)
         return taken
 
     def digest_of(self, raw: bytes, outer: Iterable[str]) -> bytes:
@@ -440,11 +448,26 @@ def first_time(resource: dict[str, Any], paths: tuple[str, ...], moment_of: Call
 def contents_of(resource: dict[str, Any], addresses: Addresses) -> Iterator[str]:
     """`Type/id` of the resources whose content this one may repeat, so that it carries their labels too."""
     found = CONTENTS.get(resource["resourceType"])
-    if found is None:
-        return
-    for reference in found(resource):
+    for reference in found(resource) if found else ():
         if target := target_of(reference, addresses):
             yield target
+    for reference in named_in(resource):
+        target = target_of(reference, addresses)
+        if target and target.partition("/")[0] in REPEATED:
+            yield target
+
+
+def named_in(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """References that say in words what they point at: why something was done, what a plan is about. Not recursive."""
+    waiting: list[Any] = [resource[name] for name in NAMING.intersection(resource)]
+    while waiting:
+        element = waiting.pop()
+        if isinstance(element, dict):
+            if element.get("display") and element.get("reference"):
+                yield element
+            waiting.extend(element.values())
+        elif isinstance(element, list):
+            waiting.extend(element)
 
 
 def is_patient(item: Any) -> bool:
@@ -480,21 +503,42 @@ def binaries(attachments: Any) -> list[Any]:
     return [{"reference": one["url"]} for one in attachments or () if one and "Binary/" in text(one.get("url"))]
 
 
+def of_impression(impression: dict[str, Any]) -> list[Any]:
+    found = [one.get("itemReference") for one in impression.get("finding") or ()]
+    found += [item for one in impression.get("investigation") or () for item in one_or_many(one.get("item"))]
+    return [*of_fields("problem", "prognosisReference")(impression), *found]
+
+
 CONTENTS: dict[str, Any] = {
+    "Appointment": of_fields("reasonReference"),
     "CarePlan": lambda plan: [one.get("reference") for one in plan.get("activity") or ()],
+    "ClinicalImpression": of_impression,
     "Composition": of_composition,
+    "DeviceUseStatement": of_fields("device", "reasonReference"),
     "DiagnosticReport": of_report,
     "DocumentManifest": of_fields("content"),
     "DocumentReference": of_document,
+    "EpisodeOfCare": lambda episode: [one.get("condition") for one in episode.get("diagnosis") or ()],
+    "FamilyMemberHistory": of_fields("reasonReference"),
+    "ImagingStudy": of_fields("reasonReference"),
     "List": lambda listed: [one["item"] for one in listed.get("entry") or () if not is_patient(one.get("item"))],
-    "MedicationAdministration": of_fields("medicationReference"),
-    "MedicationDispense": of_fields("medicationReference"),
+    "MedicationAdministration": of_fields("medicationReference", "request", "reasonReference"),
+    "MedicationDispense": of_fields("medicationReference", "authorizingPrescription"),
     "MedicationRequest": of_fields("medicationReference"),
     "MedicationStatement": of_fields("medicationReference"),
+    "Medication": lambda medication: [one.get("itemReference") for one in medication.get("ingredient") or ()],
     "Media": lambda media: binaries([media.get("content")]),
     "Observation": of_fields("hasMember"),
     "Provenance": of_fields("target"),
 }
+
+NAMING = frozenset({
+    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "diagnosis", "encounter", "evidence",
+    "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference", "supportingInfo",
+    "supportingInformation",
+})  # fmt: skip
+"""Elements of any type whose references may carry the name of a problem, a result or a procedure ("display")."""
+REPEATED = SHAPES.keys() - {"Patient", "RelatedPerson"}
 
 
 # ---------------------------------------------------------------- patients
@@ -520,6 +564,7 @@ def patient_columns(resource: dict[str, Any], taken: Taken, source_id: UUID, mrn
         given=given[:200],
         title=" ".join(part for part in name.get("prefix") or () if part)[:50],
         sort_name=" ".join(tokens.words(f"{family} {given}"))[:400],
+        name_key=tokens.name_key(family, given),
         found_by=tokens.line(taken.tokens),
         birth_date=date_of(resource.get("birthDate")),
         gender=gender if gender in Patient.Gender.values else Patient.Gender.UNKNOWN,

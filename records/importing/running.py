@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS
@@ -37,7 +38,17 @@ from records.importing.reading import (
 from records.importing.references import DIRECTORY_TYPES, Addresses, Directory, conditional, literal
 from records.importing.storing import TOUCHED, Batch, Store, only_import_of, refuse_when_stopped
 from records.label_rules import rules
-from records.models import Awaited, Import, Patient, PatientToken, Resource, Source
+from records.labels import named
+from records.models import (
+    Awaited,
+    Import,
+    Patient,
+    PatientToken,
+    Resource,
+    ResourceVersion,
+    SensitiveClass,
+    Source,
+)
 from records.settling import adopt_binaries, settle_source
 from records.times import start_of
 
@@ -398,6 +409,7 @@ def relabel(source: Source, *, everything: bool = False, using: str = DEFAULT_DB
             rows = rows.exclude(rules=version)
         ids = rows.order_by("pk").values_list("pk", flat=True)
         while page := list((ids.filter(pk__gt=last) if last else ids)[:RELABEL_AT_ONCE]):
+            relabel_versions(page, late, using=using)  # first: what is written is done with
             number += late.read_again(Resource.objects.using(using).filter(pk__in=page))
             last = page[-1]
         adopt_binaries(source.pk, using=using)
@@ -405,3 +417,14 @@ def relabel(source: Source, *, everything: bool = False, using: str = DEFAULT_DB
         Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now(), fraction=1, read=number)
         audit.record(audit.Type.RELABELLED, run, detail={"source": source.name, "rules": version, "number": number})
     return number
+
+
+def relabel_versions(resource_ids: list[UUID], late: Late, *, using: str) -> None:
+    """Add to what these resources said before the classes that today's rules find in it; none is taken away."""
+    versions = ResourceVersion.objects.using(using).filter(resource__in=resource_ids).select_related("resource")
+    for version in versions:
+        again = late.again(version.resource.type, version.raw.encode())
+        found = named(again.labelled_by) if again else [SensitiveClass.UNKNOWN]
+        if not set(found) <= set(version.classes):
+            version.classes = sorted({*version.classes, *found})
+            version.save(using=using, update_fields=["classes"])

@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 
 from records import caseloads, consents, links, request_labels
 from records.ids import texts_of_ids
-from records.importing import rejections
+from records.importing import directory, rejections
 from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
 from records.importing.references import DIRECTORY_TYPES
@@ -44,10 +44,11 @@ COLUMNS = (*LINE, "patient_id", "own_classes", "labelled_by", "classes", "settle
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar,
-    time timestamptz, status varchar, encounter_id uuid, holds uuid[], version_id varchar, last_updated timestamptz,
-    rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[], labelled_by varchar[],
-    classes varchar[], settled boolean, known boolean, refresh boolean
+    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar, time timestamptz,
+    status varchar, may_be_flagged boolean, encounter_id uuid, holds uuid[], version_id varchar,
+    last_updated timestamptz, rules smallint, medication text, digest bytea, raw text, patient_id uuid,
+    own_classes varchar[],
+    labelled_by varchar[], classes varchar[], settled boolean, known boolean, refresh boolean
 ) ON COMMIT DELETE ROWS
 """
 
@@ -58,17 +59,22 @@ FROM records_resource WHERE id = ANY (%s::uuid[])
 
 INSERT = """
 INSERT INTO records_resource (
-    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, encounter_id,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by, rules)
-SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, encounter_id,
-       classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by, rules
+    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, may_be_flagged,
+    encounter_id, classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by,
+    rules, medication)
+SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, may_be_flagged,
+       encounter_id, classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by,
+       rules, medication
 FROM incoming WHERE NOT known AND (holds = '{}') = %(single)s
 """
 
+# A version that named further patients keeps none: who sees the newest need not see them.
 KEEP_VERSIONS = """
 INSERT INTO records_resourceversion (
-    resource_id, number, version_id, last_updated, status, classes, raw, received_at)
-SELECT o.id, o.number, o.version_id, o.last_updated, o.status, o.classes, o.raw, o.received_at
+    resource_id, number, version_id, last_updated, status, patient_id, section, classes, raw, received_at)
+SELECT o.id, o.number, o.version_id, o.last_updated, o.status,
+       CASE WHEN NOT EXISTS (SELECT 1 FROM records_alsoabout x WHERE x.resource_id = o.id) THEN o.patient_id END,
+       o.section, o.classes, o.raw, o.received_at
 FROM incoming i JOIN records_resource o ON o.id = i.id
 WHERE i.known AND NOT i.refresh AND o.raw <> i.raw
 """
@@ -87,7 +93,8 @@ RETURNING from_patient
 UPDATE = """
 UPDATE records_resource o SET
     facility_id = %(facility)s, patient_id = i.patient_id, section = i.section, code = i.code, label = i.label,
-    time = i.time, status = i.status, encounter_id = i.encounter_id, classes = i.classes,
+    time = i.time, status = i.status, may_be_flagged = i.may_be_flagged, encounter_id = i.encounter_id,
+    classes = i.classes,
     -- labels of a Bundle around it are not in the text that is read again
     own_classes = CASE WHEN i.refresh THEN ARRAY(
         SELECT DISTINCT class FROM unnest(i.own_classes || ARRAY(
@@ -97,7 +104,7 @@ UPDATE records_resource o SET
         SELECT DISTINCT how FROM unnest(i.labelled_by || ARRAY(
             SELECT how FROM unnest(o.labelled_by) AS was (how) WHERE how LIKE 'bundle: %%'
         )) AS both_of (how)) ELSE i.labelled_by END,
-    rules = i.rules,
+    rules = i.rules, medication = i.medication,
     holds = i.holds, settled = false, version_id = i.version_id, last_updated = i.last_updated, raw = i.raw,
     digest = i.digest,
     number = o.number + (NOT i.refresh AND o.raw <> i.raw)::int,
@@ -324,6 +331,9 @@ class Store:
             self.write_patients_named(ready)
             changed = self.write_resources(ready, refresh=batch.refresh)
             self.note_touched(ready)
+            directory.write_names(
+                [one for one in ready if one.taken.type in DIRECTORY_TYPES], self.id_of, using=self.using
+            )
             self.settle(ready)
             self.write_links([one for one in ready if one.taken.patient])
             self.write_opt_outs([one for one in ready if one.taken.consent is not None])
@@ -468,9 +478,10 @@ class Store:
         )
 
     def settle(self, ready: list[Ready]) -> None:
-        """Labels of what is new or changed go up to all that holds it; what is complete can be seen."""
-        labelled = [one.id for one in ready if one.known or one.labelled_by]
-        containers = unsettle(labelled, themselves=False, using=self.using)
+        """Labels of what is new or changed, and what a Medication is, go up to what holds it; then it can be seen."""
+        naming = set() if self.seen else {"Medication"}  # in a first import what holds it waits for it
+        telling = [one.id for one in ready if one.known or one.labelled_by or one.taken.type in naming]
+        containers = unsettle(telling, themselves=False, using=self.using)
         incomplete = [one.id for one in ready if not one.settled]
         settle([*incomplete, *containers], final=False, using=self.using)
 
@@ -573,8 +584,8 @@ class Store:
 
 
 PATIENT_COLUMNS = [
-    "active", "family", "given", "title", "sort_name", "found_by", "birth_date", "gender", "deceased", "deceased_date",
-    "mrn",
+    "active", "family", "given", "title", "sort_name", "name_key", "found_by", "birth_date", "gender", "deceased",
+    "deceased_date", "mrn",
 ]  # fmt: skip
 LINKS = {"replaced-by": PatientLink.Kind.REPLACED_BY, "replaces": PatientLink.Kind.REPLACED_BY}
 NUMBER = re.compile(r"\d{1,18}")

@@ -7,13 +7,13 @@ from django.core import mail
 from django.utils import timezone
 
 from partners import alerts, notices
-from partners.models import ContextCheck, Notice
+from partners.models import ContextCheck, Notice, PartnerOrganisation
 from records import emergencies
 from records.models import EmergencyAccess, OptOut
 from tests import factories as make
 from tests.partners.conftest import as_worker
+from tests.partners.pages import text
 from tests.partners.test_identity_checks import SPONSOR, sponsor_of_northfield
-from tests.partners.test_pages import text
 from tests.partners.test_stepup import SECOND, events
 from tests.partners.visitor import Visitor, leaves_for, parameters_of
 from tests.records.people import make_person, typed
@@ -207,6 +207,43 @@ def test_the_privacy_officers_are_told_of_one_that_was_not_justified(asked, spon
     assert (first.subject, second.subject) == ("Emergency access has begun", "An emergency access was not justified")
     assert "A neighbour." not in second.body
     assert len(deliver()) == 2
+
+
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [
+        ({"email": "answers@hospital.example"}, True),
+        ({"email": "answers@hospital.example", "is_active": False}, False),
+        ({"email": ""}, False),
+        (None, False),
+    ],
+)
+def test_who_answers_for_the_partner_is_told_without_the_review(asked, hidden, sponsor_of_northfield, who, told):
+    make.make_user("privacy", email="privacy@hospital.example", staff_roles=["privacy"])
+    make.make_user("reviewer", email="reviewer@hospital.example", staff_roles=["reviewer"])
+    partners = PartnerOrganisation.objects.using(WORKER).filter(pk=asked.organisation_id)
+    assert partners.update(internal_sponsor=make.make_user("Colleague", **who) if who else None) == 1
+    begun = begin(asked, sponsor_of_northfield)
+    begun.move_to(
+        Status.NOT_JUSTIFIED, reviewed_by=make.make_user("Reviewer"), reviewed_at=timezone.now(), note="A neighbour."
+    )
+    theirs = [message for message in deliver() if message.to == ["answers@hospital.example"]]
+    subjects = ["Emergency access has begun", "An emergency access was not justified"]
+    assert [message.subject for message in theirs] == (subjects if told else [])
+    for message in theirs:
+        assert "You answer for this partner here" in message.body
+        assert "/reviews/" not in message.body
+        for secret in (REASON, "A neighbour.", str(hidden.pk), hidden.family, "Northfield Sponsor"):
+            assert secret not in message.body
+    assert len(deliver()) == (5 if told else 3), "once"
+
+
+def test_who_answers_for_the_partner_and_reviews_gets_one_mail(asked, sponsor_of_northfield):
+    both = make.make_user("Both", email="both@hospital.example", staff_roles=["reviewer", "privacy"])
+    PartnerOrganisation.objects.using(WORKER).update(internal_sponsor=both)
+    begin(asked, sponsor_of_northfield)
+    (sent,) = deliver()
+    assert "/reviews/" in sent.body
 
 
 def begin(asked: EmergencyAccess, user) -> EmergencyAccess:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, ProgrammingError
 from django.utils import timezone
 
 from clinicportal import audit
 from clinicportal.models import AuditSubject
+from clinicportal.proofs import Unproved
 from clinicportal.rules import Denied, IllegalTransition
 from clinicportal.viewing import viewing
 from records import byhand, links
@@ -20,8 +24,10 @@ from tests.records.feeds import Feed, labelled, observation, patient
 Kind = ByHand.Kind
 
 
-def staff(name: str, *roles: str, **fields):
+def staff(name: str, *roles: str, proved: bool = True, **fields):
+    """One of our staff; `proved`: who has confirmed a moment ago that it is them."""
     user = make.make_user(name, staff_roles=list(roles), roles_checked_at=timezone.now(), accepts_terms=False, **fields)
+    user.proofs = {settings.STEP_UP[byhand.ACT]: timezone.now()} if proved else {}
     return make.signed_in(user, None)
 
 
@@ -118,6 +124,13 @@ def test_its_day_ends_it_and_then_it_can_be_entered_again(
     byhand.work(using=WORKER)
     assert sees(guest, stranger)
     assert Membership.objects.using(WORKER).get(patient=stranger).ends_at is None
+
+
+def test_the_second_person_confirms_afresh_that_it_is_them(entered, operator):
+    for operator.proofs in ({}, {settings.STEP_UP[byhand.ACT]: timezone.now() - timedelta(minutes=16)}):
+        with pytest.raises(Unproved):
+            byhand.confirm(entered, by=operator)
+    assert fresh(entered).status == Status.ENTERED
 
 
 def test_an_audit_that_fails_leaves_nothing_entered_or_confirmed(entered, stranger, officer, operator, monkeypatch):

@@ -52,6 +52,29 @@ def refused(response) -> str:
     return " ".join(response.content.decode().split())
 
 
+def test_the_form_of_the_second_person_opens_once_they_have_confirmed_that_it_is_them(feed, caseload, approver):
+    """What is typed there names a patient: it is not kept while somebody confirms elsewhere."""
+    feed.send(numbered("p1", "A1"))
+    entered = byhand.enter(
+        ByHand.Kind.LIST, by=staff("Operator", "operator"), patient_id=feed.patient("p1").pk, caseload=caseload,
+        evidence="Letter",
+    )  # fmt: skip
+    page, typed = f"/by-hand/{entered.pk}/", {"act": "confirm", "number": "A1", "born": "1990-05-17"}
+    open_session = client_for(staff("Other Approver", "approver", proved=False))
+    found = text(open_session.get(page))
+    assert "So confirm first that it is you" in found
+    assert "Record number" not in found
+    for act in ({"act": "prove"}, typed):  # the tenant is not there in this test: nothing is done, and it says so
+        assert open_session.post(page, act)["Location"] == page
+        assert "We cannot check just now that it is you" in text(open_session.get(page))
+        assert "A1" not in str(dict(open_session.session)), "the session keeps no number"
+    assert ByHand.objects.get().status == Status.ENTERED
+    assert "Record number" in text(approver.get(page))
+    assert approver.post(page, {"act": "prove"})["Location"] == page
+    assert approver.post(page, typed).status_code == 302
+    assert ByHand.objects.get().status == Status.CONFIRMED
+
+
 def test_a_patient_is_added_by_one_and_confirmed_by_another_who_names_them_again(feed, caseload, approver, operator):
     feed.send(numbered("p1", "RN-4711-0815"), numbered("p2", "B2"))
     typed = {

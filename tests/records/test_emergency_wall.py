@@ -353,9 +353,8 @@ def test_the_caseload_stays_what_it_was(e):
 
 def test_what_hangs_on_patient_and_resource_opens_with_them(e):
     PatientToken.objects.using(WORKER).create(patient=e.patient, token="elsewhere")
-    kept = {"resource": e.resource, "raw": "{}", "received_at": make.days(-9)}
-    ResourceVersion.objects.using(WORKER).create(number=1, classes=["hiv"], **kept)
-    ResourceVersion.objects.using(WORKER).create(number=2, classes=["psychotherapy"], **kept)
+    make.make_version(e.resource, number=1, classes=["hiv"])
+    make.make_version(e.resource, number=2, classes=["psychotherapy"])
     with viewing(e.guest):
         assert PatientToken.objects.count() == 1
         assert list(ResourceVersion.objects.values_list("number", flat=True)) == [1]

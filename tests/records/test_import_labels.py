@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.core.management import call_command
 
@@ -78,6 +80,33 @@ def test_a_container_carries_what_it_holds(feed, kind, order):
     feed.send(*[patient(), observation(meta=HIV), container][::order])
     assert feed.classes(f"{kind}/x") == {"hiv"}
     assert feed.resource(f"{kind}/x").own_classes == []
+
+
+NAMED = {"reference": "Condition/c1", "display": "What the problem is called"}
+NAMING = {
+    "MedicationRequest": {"reasonReference": [NAMED]},
+    "Procedure": {"reasonReference": [NAMED]},
+    "Encounter": {"diagnosis": [{"condition": NAMED}]},
+    "CarePlan": {"addresses": [NAMED]},
+    "Condition": {"evidence": [{"detail": [NAMED]}]},
+    "Observation": {"focus": [NAMED]},
+}
+
+
+@pytest.mark.parametrize("order", [False, True])
+@pytest.mark.parametrize("kind", NAMING)
+def test_what_says_in_words_what_it_points_at_carries_the_labels_of_that(feed, kind, order):
+    """A medicine "for HIV infection" tells the problem, whose own entry is withheld."""
+    named = about("Condition", "c1", meta=labelled("HIV"))
+    naming = about(kind, "naming", **NAMING[kind])
+    without = json.loads(json.dumps(naming).replace(', "display": "What the problem is called"', ""))
+    without["id"] = "without"
+    resources = [patient(), named, naming, without]
+    feed.send(*(resources if order else reversed(resources)))
+    assert feed.classes(f"{kind}/naming") == {"hiv"}
+    assert feed.classes(f"{kind}/without") == set()
+    feed.send({**named, "meta": {}})
+    assert feed.classes(f"{kind}/naming") == set()
 
 
 def test_a_prescription_carries_the_labels_of_its_medicine(feed):

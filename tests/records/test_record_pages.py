@@ -19,7 +19,7 @@ from clinicportal.viewing import viewing
 from records import policies
 from records.chart import access as access_pages
 from records.chart import summary
-from records.models import Agreement, Look, RecordReport, Resource, ResourceVersion, SavedFilter, Section
+from records.models import Agreement, Look, RecordReport, Resource, SavedFilter, Section
 from tests import factories as make
 from tests.records.feeds import labelled
 from tests.records.test_chart import coded, counted, everything, observation, seat, text_of
@@ -62,9 +62,7 @@ def test_a_correction_is_shown_as_was_and_now(seat, guest, patient):
     now = observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
     looked_before(guest, patient)
     Resource.objects.using(WORKER).filter(pk=now.pk).update(number=2, received_at=make.days(0))
-    ResourceVersion.objects.using(WORKER).create(
-        resource=now, number=1, received_at=make.days(-9), raw=now.raw.replace("120", "102")
-    )
+    make.make_version(now, raw=now.raw.replace("120", "102"))
     assert "Corrected Haemoglobin : was 102 mmol/L , now 120 mmol/L" in text_of(seat.get(f"/patients/{patient.pk}/"))
 
 
@@ -72,9 +70,7 @@ def test_an_earlier_version_with_more_labels_is_not_told(seat, guest, patient):
     now = observation(patient, "Haemoglobin", 120, code="718-7", status="corrected")
     looked_before(guest, patient)
     Resource.objects.using(WORKER).filter(pk=now.pk).update(number=2, received_at=make.days(0))
-    ResourceVersion.objects.using(WORKER).create(
-        resource=now, number=1, received_at=make.days(-9), raw=now.raw.replace("120", "102"), classes=["hiv"]
-    )
+    make.make_version(now, raw=now.raw.replace("120", "102"), classes=["hiv"])
     assert "102" not in text_of(seat.get(f"/patients/{patient.pk}/"))
 
 
@@ -142,6 +138,53 @@ def test_a_filter_is_kept_under_a_name_and_forgotten(seat, guest, patient, casel
     assert (held.user, held.name, held.caseload) == (guest, "My new ones", caseload)
     seat.post("/patients/filters/", {"drop": held.pk})
     assert not SavedFilter.objects.exists()
+
+
+def test_age_gender_and_facility_narrow_the_list_and_are_kept(seat, guest, source, caseload, patient):
+    today = timezone.localdate()
+
+    def born(years: int, days: int = 0) -> str:
+        return (today.replace(year=today.year - years, day=min(today.day, 28)) + timedelta(days=days)).isoformat()
+
+    people = {"Baby": (born(0, -1), "male"), "Teen": (born(18, 3), "female"), "Grown": (born(18, -3), "female")}
+    people |= {"Old": (str(today.year - 70), "male"), "Unknown": ("", "unknown")}
+    for given, (birth_date, gender) in people.items():
+        made = make.make_patient(source, family="Aged", given=given, birth_date=birth_date, gender=gender)
+        make.make_membership(caseload, made)
+
+    def shown(query: str) -> set[str]:
+        seen = text_of(seat.get(f"/patients/?{query}"))
+        return {given for given in people if f"AGED, {given}" in seen}
+
+    assert shown("age=child") == {"Baby", "Teen"}
+    assert shown("age=adult") == {"Grown"}
+    assert shown("age=older") == {"Old"}
+    assert shown("age=oldest") == set()
+    assert shown("gender=female") == {"Teen", "Grown"}
+    assert shown("gender=female&age=child") == {"Teen"}
+    assert shown(f"facility={source.facility_id}") == set(people)
+    assert shown(f"facility={make.make_facility('Elsewhere').pk}") == set()
+    assert shown("age=junk&gender=junk&facility=junk") == set(people)
+    assert "Nobody of your patients fits this filter." in text_of(seat.get("/patients/?age=oldest"))
+    kept = seat.post("/patients/filters/", {"name": "girls", "age": "child", "gender": "female"})
+    assert kept["Location"] == "/patients/?age=child&gender=female"
+    page = seat.get(kept["Location"])
+    assert 'href="/patients/?age=child&amp;gender=female" aria-current="true">girls' in page.content.decode()
+    assert "Forget girls" in text_of(page)
+
+
+def test_a_filter_goes_on_where_the_page_ended(seat, source, caseload, monkeypatch):
+    monkeypatch.setattr("records.chart.patients.PAGE", 2)
+    for number in range(5):
+        made = make.make_patient(source, family=f"Row{number}", gender="male" if number % 2 else "female")
+        make.make_membership(caseload, made)
+    body = seat.get("/patients/?gender=female").content.decode()
+    following = html.unescape(re.search(r'href="([^"]*after=[^"]*)" rel="next"', body)[1])
+    assert "gender=female" in following
+    seen = text_of(seat.get(following))
+    assert "ROW4" in seen
+    assert "ROW3" not in seen
+    assert "Showing 3 to 3 of 3" in seen
 
 
 def test_a_filter_of_somebody_elses_caseload_is_kept_without_it(seat, guest, facility):

@@ -116,6 +116,8 @@ FROM incoming i WHERE i.known AND o.id = i.id
 
 TOUCHED = 100_000
 """Patients whose ids are kept in memory; when there are more, looking at all is as good."""
+OF_PATIENT = 4096
+"""Bytes that a patient's columns and tokens take beside the text, while a batch is on its way."""
 CHUNK = 500
 """How many rows are joined to one message of COPY."""
 
@@ -153,7 +155,7 @@ class Batch:
             return False
         if known is None:
             self.taken[taken.id] = taken
-            self.size += len(taken.raw)
+            self.size += len(taken.raw) + (OF_PATIENT if taken.patient else 0)
         elif known.digest == taken.digest:
             self.repeated += 1
         else:

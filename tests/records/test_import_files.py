@@ -13,8 +13,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from records.importing import apart, drops, reading, running
+from records.importing import apart, drops, reading, running, storing
 from records.importing.parsing import Reason
+from records.importing.references import Directory
 from records.importing.running import import_files
 from records.models import AlsoAbout, Rejection, Resource
 from tests.factories import WORKER
@@ -242,3 +243,11 @@ def test_a_large_entry_does_not_end_at_a_bracket_in_its_text(feed, monkeypatch):
     feed.write("a.json", json.dumps(bundle(patient(), large, observation("o2")), indent=1).encode())
     feed.run()
     assert here() == {"p1", "o2"}
+
+
+def test_patients_come_in_smaller_batches_for_the_memory_they_take(feed, monkeypatch):
+    monkeypatch.setattr(running, "BYTES", 20 * storing.OF_PATIENT)
+    feed.write("feed.ndjson", ndjson(*(patient(f"p{n}") for n in range(60))))
+    made = running.Reading(feed.source, reading.find_files([feed.folder])[0], Directory()).batches()
+    sizes = [len(batch.taken) for batch, _ in made if batch]
+    assert (sum(sizes), max(sizes) <= 20) == (60, True)

@@ -46,9 +46,10 @@ ANALYZE bench_template;
 
 PATIENTS = """
 INSERT INTO records_patient (id, source_id, fhir_id, active, family, given, title, sort_name, birth_date, gender,
-    deceased, deceased_date, mrn, classes, found_by)
+    deceased, deceased_date, mrn, classes, name_key, found_by)
 SELECT md5('patient' || n)::uuid, %(source)s, 'copy-' || n, true, f, g, '', lower(f || ' ' || g) || ' ' || n,
        born, (ARRAY['female', 'male'])[1 + n %% 2], false, '', number, '{}',
+       lower(replace(f, '''', '')) || ',' || lower(g),
        ' ' || concat_ws(' ', lower(replace(f, '''', '')), lower(g), born, number)
 FROM generate_series(%(first)s::int, %(last)s::int) n,
      LATERAL (SELECT (%(families)s::text[])[1 + n %% %(all_families)s] f,

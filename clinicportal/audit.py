@@ -108,6 +108,11 @@ OF_RECORDS = (Type.RECORD_OPENED, Type.RECORD_PRINTED, Type.RECORD_TAKEN, Type.R
 """What somebody does with a record that is open to them."""
 
 
+def in_words(type: str) -> str:
+    """A type for people: "Record opened". One that a later version wrote stays as it is."""
+    return Type(type).label.capitalize() if type in Type.values else type
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where an act comes from: the request at hand, or nothing for a worker."""

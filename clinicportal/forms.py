@@ -143,7 +143,7 @@ def choices_of(field: forms.BoundField, widget: Any, value: Any) -> list[dict[st
     return items
 
 
-def problems(bound: Any) -> list[dict[str, Any]]:
+def refused_in(bound: Any) -> list[dict[str, Any]]:
     """Return what the forms refuse, as NHS.UK error summary items: fields in their order, each linked to its input."""
     found = []
     for form in bound:

@@ -11,7 +11,7 @@ from django.utils import translation
 from clinicportal.addresses import path_to
 from clinicportal.dates import clinical_date, clinical_time, iso, plain_date
 from clinicportal.drawing import cell_class, drawn_when
-from clinicportal.forms import problems, widget_context
+from clinicportal.forms import refused_in, widget_context
 from clinicportal.texts import gettext, text
 
 
@@ -32,7 +32,7 @@ def environment(**options: Any) -> jinja2.Environment:
         npgettext=translation.npgettext,
         newstyle=True,
     )
-    env.globals.update(_=text, static=static, url=path_to, problems=problems, widget_context=widget_context)
+    env.globals.update(_=text, static=static, url=path_to, refused_in=refused_in, widget_context=widget_context)
     env.globals.update(drawn_when=drawn_when, cell_class=cell_class)
     env.filters.update(clinical_date=clinical_date, clinical_time=clinical_time, plain_date=plain_date, iso=iso)
     return env

@@ -21,6 +21,7 @@ from django.utils.module_loading import import_string
 from clinicportal import audit
 from clinicportal.models import User
 from clinicportal.proofs import Unproved
+from clinicportal.rules import IllegalTransition
 from clinicportal.viewing import NoViewer
 
 log = structlog.get_logger(__name__)
@@ -115,6 +116,8 @@ class Refusals:
                 audit.Entry(audit.Type.REFUSED, by=request.user, object_id=request.path, reason=str(exception))
             )
             return render(request, "403.jinja", {"reason": str(exception)}, status=403)
+        if isinstance(exception, IllegalTransition):  # where the view has no better page for who came second
+            return render(request, "409.jinja", status=409)
         if isinstance(exception, DatabaseError):
             # Also when the audit could not be written: then nothing is shown.
             log.error("database", error=type(exception).__name__)

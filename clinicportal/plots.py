@@ -1,9 +1,13 @@
-"""One test over time as plain geometry that components/chart.jinja draws: no script, no canvas, prints as it looks."""
+"""Tests over time as plain geometry that components/chart.jinja draws: no script, no canvas, prints as it looks."""
+
+from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from django.utils import timezone
@@ -17,6 +21,7 @@ Flag = Literal["", "high", "low", "critical-high", "critical-low"]
 COLOURS = {"": "#212b32", "high": "#7a4100", "low": "#32408f", "critical-high": "#8f1420", "critical-low": "#8f1420"}
 LABELLED_POINTS = 12  # with more of them only flagged ones and the newest are labelled
 CHARACTER, LINE = 6.7, 14  # width and height of a character of a label
+STRIP = 24  # how far beside a day pointing still means that day
 LONGEST_NUMBER = 9  # characters beside an axis; a longer number is written with a power of ten
 
 
@@ -53,6 +58,20 @@ class Frame:
     line: str = ""
     second_line: str = ""
     bars: list[dict[str, float]] = field(default_factory=list)
+    dated: bool = True
+    """Whether the days are written below its axis."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is drawn of one test: points in any order, and the limits of its range; either may be missing."""
+
+    points: tuple[Point, ...]
+    title: str = ""
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    range_words: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,33 +83,110 @@ class Plot:
     summary: str
 
 
-def plot(
-    points: Iterable[Point],
-    *,
-    unit: str,
-    since: dt.date,
-    until: dt.date,
-    low: float | None = None,
-    high: float | None = None,
-    range_words: str = "",
-) -> Plot:
-    """Return the drawings of `points` between `since` and `until`, both inclusive, in any order.
-
-    `low` and `high` are the limits of the reference range; either may be missing.
-    """
-    inside = sorted((p for p in points if since <= _day(p.at) <= until), key=lambda p: (_day(p.at), str(p.at)))
-    scale = _Scale(inside, since, until, low, high)
-    wide = scale.draw(Frame(620, 320, right=556, bottom=286), intervals=4, labels=len(inside) <= LABELLED_POINTS)
+def plot(series: Series, *, since: dt.date, until: dt.date) -> Plot:
+    """Return the drawings of one test between `since` and `until`, both inclusive."""
+    scale = _Scale(series, since, until)
+    labels = len(scale.points) <= LABELLED_POINTS
+    wide = scale.draw(Frame(620, 320, right=556, bottom=286), intervals=4, labels=labels)
     narrow = scale.draw(Frame(320, 270, left=36, right=286, bottom=238), intervals=2, labels=False)
-    return Plot(wide, narrow, unit, range_words or _("Reference range"), _summary(inside, unit))
+    return Plot(
+        wide, narrow, series.unit, series.range_words or _("Reference range"), _summary(scale.points, series.unit)
+    )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing of a stack, so far below its top."""
+
+    top: int
+    frame: Frame
+    lines: tuple[str, ...]
+    """Its name and unit: two lines at most."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One day on which something was found: where the line that reads all drawings stands, and what it reads.
+
+    `start` and `width` are of the strip in which pointing means this day; `readings` has a text for each panel.
+    """
+
+    x: float
+    start: float
+    width: float
+    day: str
+    readings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tall:
+    width: int
+    height: int
+    panels: tuple[Panel, ...]
+    moments: tuple[Moment, ...]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Drawings of several tests below each other on one time axis."""
+
+    wide: Tall
+    narrow: Tall
+    summary: str
+
+
+def stack(every: Sequence[Series], *, since: dt.date, until: dt.date) -> Stack:
+    """Return the drawings of several tests between `since` and `until`: scales of their own, one time axis."""
+    scales = [_Scale(series, since, until) for series in every]
+    said = (
+        f"{series.title}: {_summary(scale.points, series.unit)}" for series, scale in zip(every, scales, strict=True)
+    )
+    return Stack(
+        _tall(every, scales, Frame(940, 150, left=44, right=876, top=28, bottom=138), intervals=4),
+        _tall(every, scales, Frame(320, 146, left=36, right=286, top=36, bottom=134), intervals=2),
+        " ".join(said),
+    )
+
+
+def _tall(every: Sequence[Series], scales: Sequence[_Scale], size: Frame, *, intervals: int) -> Tall:
+    left = max(size.left, *(scale.room() for scale in scales))
+    panels = []
+    for place, (series, scale) in enumerate(zip(every, scales, strict=True)):
+        frame = Frame(size.width, size.height, left=left, right=size.right, top=size.top, bottom=size.bottom)
+        scale.draw(frame, intervals=intervals, labels=False)
+        frame.dated = place == len(scales) - 1
+        panels.append(Panel(place * size.height, frame, _heading(series, size.width - left)))
+    return Tall(size.width, size.height * len(panels) + 20, tuple(panels), tuple(_moments(scales, panels[0].frame)))
+
+
+def _heading(series: Series, width: int) -> tuple[str, ...]:
+    words = ", ".join(filter(None, (series.title, series.unit)))
+    return tuple(textwrap.wrap(words, int(width / CHARACTER)))[:2]
+
+
+def _moments(scales: Sequence[_Scale], frame: Frame) -> Iterator[Moment]:
+    """The days on which anything was found, each with a strip at most half-way to its neighbours."""
+    days = sorted({_day(point.at) for scale in scales for point in scale.points})
+    places = [scales[0].x(frame, day) for day in days]
+    for n, (day, x) in enumerate(zip(days, places, strict=True)):
+        start = max(x - STRIP, (places[n - 1] + x) / 2 if n else x - STRIP)
+        end = min(x + STRIP, (x + places[n + 1]) / 2 if n + 1 < len(places) else x + STRIP)
+        readings = tuple(", ".join(_said(point) for point in scale.points if _day(point.at) == day) for scale in scales)
+        yield Moment(x, round(start, 1), round(end - start, 1), clinical_date(day), readings)
+
+
+def _said(point: Point) -> str:
+    return " ".join(filter(None, (point.text or point.note, flag_words().get(point.flag, ""))))
 
 
 class _Scale:
-    def __init__(
-        self, points: Sequence[Point], since: dt.date, until: dt.date, low: float | None, high: float | None
-    ) -> None:
-        self.points, self.since, self.until, self.low, self.high = points, since, until, low, high
-        given = [v for p in points for v in (p.value, p.second)] + [low, high]
+    """The value axis of one test, and the time axis of a drawing."""
+
+    def __init__(self, series: Series, since: dt.date, until: dt.date) -> None:
+        inside = (point for point in series.points if since <= _day(point.at) <= until)
+        points = self.points = sorted(inside, key=lambda point: (_day(point.at), str(point.at)))
+        self.since, self.until, self.low, self.high = since, until, series.low, series.high
+        given = [v for p in points for v in (p.value, p.second)] + [series.low, series.high]
         values = [v for v in given if v is not None] or [0.0, 1.0]
         span = (max(values) - min(values)) or abs(max(values)) or 1.0
         self.step = _nice(span / 3)
@@ -100,12 +196,9 @@ class _Scale:
         self.top = max(max(values) + span * 0.2, self.bottom + 2 * self.step)
 
     def draw(self, frame: Frame, *, intervals: int, labels: bool) -> Frame:
-        days = max((self.until - self.since).days, 1)
         numbers = self._numbers()
-        frame.left = max(frame.left, 12 + int(CHARACTER * max(len(text) for _value, text in numbers)))
-
-        def x(day: dt.date) -> float:
-            return round(frame.left + (frame.right - frame.left) * (day - self.since).days / days, 1)
+        frame.left = max(frame.left, self.room())
+        x = partial(self.x, frame)
 
         def y(value: float) -> float:
             share = (value - self.bottom) / (self.top - self.bottom)
@@ -127,6 +220,14 @@ class _Scale:
         _keep_labels_inside(frame)
         _keep_labels_apart(frame.points)
         return frame
+
+    def x(self, frame: Frame, day: dt.date) -> float:
+        days = max((self.until - self.since).days, 1)
+        return round(frame.left + (frame.right - frame.left) * (day - self.since).days / days, 1)
+
+    def room(self) -> int:
+        """How much the numbers beside the axis need."""
+        return 12 + int(CHARACTER * max(len(text) for _value, text in self._numbers()))
 
     def _numbers(self) -> list[tuple[float, str]]:
         """The values beside the axis."""
@@ -156,14 +257,18 @@ def _exactly(value: float) -> str:
     return text if len(text) <= LONGEST_NUMBER else f"{value:.3g}"
 
 
-def _mark(point: Point, x: float, y: float, *, label: bool) -> dict[str, Any]:
-    """Describe one point: shape and word for a flagged one, a cross for one without a value."""
-    words = {
+def flag_words() -> dict[Flag, str]:
+    return {
         "high": _("High"),
         "low": _("Low"),
         "critical-high": _("Critically high"),
         "critical-low": _("Critically low"),
     }
+
+
+def _mark(point: Point, x: float, y: float, *, label: bool) -> dict[str, Any]:
+    """Describe one point: shape and word for a flagged one, a cross for one without a value."""
+    words = flag_words()
     mark: dict[str, Any] = {"x": x, "y": y, "shape": "dot", "colour": COLOURS[point.flag], "text": ""}
     if point.value is None:
         mark.update(shape="cross", text=point.note, text_x=x - 9, text_y=y + 4, anchor="end")

@@ -80,8 +80,4 @@ def read(*, person: str = "", patient: UUID | None = None, before: datetime | No
         )
         for subject in subjects:
             patients[subject.event_id].append(subject.patient_id)
-    return [Line(event, _label(event.type), tuple(patients[event.id])) for event in found]
-
-
-def _label(type: str) -> str:
-    return str(audit.Type(type).label) if type in audit.Type.values else type
+    return [Line(event, audit.in_words(event.type), tuple(patients[event.id])) for event in found]

@@ -76,6 +76,7 @@ CLINICAL_TABLES = (
     "records_resource",
     "records_alsoabout",
     "records_awaited",
+    "records_referredname",
     "records_resourceversion",
     "records_rejection",
     "records_requestedlabel",

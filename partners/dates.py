@@ -70,8 +70,13 @@ def last_day(end: dt.datetime) -> dt.date:
     return (end.astimezone(timezone.get_default_timezone()) - dt.timedelta(microseconds=1)).date()
 
 
+def first_day(start: dt.datetime) -> dt.date:
+    """The day of a start, where the portal is: what people read after "from"."""
+    return start.astimezone(timezone.get_default_timezone()).date()
+
+
 def today() -> dt.date:
-    return timezone.now().astimezone(timezone.get_default_timezone()).date()
+    return first_day(timezone.now())
 
 
 def months_after(day: dt.date, months: int) -> dt.date:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from functools import partial
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -164,7 +166,14 @@ def end_if_approved(request: AccessRequest) -> dt.datetime:
 
 def agreement_of(request: AccessRequest) -> Agreement | None:
     """The agreement in force that lasts longest."""
-    return Agreement.objects.in_force().filter(organisation=request.organisation_id).order_by("-ends_at").first()
+    return agreements_of([request]).get(request.organisation_id)
+
+
+def agreements_of(requests: Iterable[AccessRequest]) -> dict[UUID, Agreement]:
+    """The agreement in force that lasts longest, by organisation, with its facilities."""
+    organisations = {request.organisation_id for request in requests}
+    found = Agreement.objects.in_force().filter(organisation__in=organisations).order_by("ends_at")
+    return {agreement.organisation_id: agreement for agreement in found.prefetch_related("facilities")}
 
 
 def may_give_look_up(request: AccessRequest) -> bool:

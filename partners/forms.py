@@ -281,6 +281,7 @@ class RightsForm(forms.Form):
             "reviewed. It begins with looking the patient up, so tick that as well."
         ),
         required=False,
+        widget=forms.CheckboxInput(attrs={"small": True}),
     )
 
     def __init__(self, *args: Any, request: AccessRequest, **kwargs: Any) -> None:

@@ -11,7 +11,7 @@ import random
 from datetime import timedelta
 
 from django.db import connection
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from partners.models import Gate, Step
 
@@ -64,7 +64,10 @@ def shut(name: str, code: str) -> None:
     after = PROBE_AFTER[code]
     probe_at = None if after is None else Now() + timedelta(seconds=after)
     fields = {"code": code, "probe_at": probe_at, "failures": 0, "probes": 0}
-    Gate.objects.update_or_create(name=name, defaults=fields, create_defaults={**fields, "shut_at": Now()})
+    since = Coalesce("shut_at", Now())  # one that is shut already stays so since then; one that was opened has no time
+    Gate.objects.update_or_create(
+        name=name, defaults={**fields, "shut_at": since}, create_defaults={**fields, "shut_at": Now()}
+    )
 
 
 def probe_failed(names: list[str], code: str) -> None:

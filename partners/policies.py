@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
+from typing import NoReturn
+from uuid import UUID
 
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -12,7 +15,7 @@ from clinicportal.models import StaffRole, User
 from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from partners import addresses
-from partners.models import AccessRequest, Guest, PartnerOrganisation, Sponsor
+from partners.models import AccessRequest, Domain, Guest, PartnerOrganisation, Sponsor
 from records.models import Agreement, Suspension
 
 RECENT = timedelta(days=90)
@@ -31,7 +34,7 @@ def check_can_ask(user: User, organisation: PartnerOrganisation) -> None:
 
 
 def check_can_ask_for(user: User, address: str) -> None:
-    if is_the_person(user, address):
+    if address in addresses_of(user):
         raise Denied(_("You cannot ask for yourself. Please ask another sponsor of your organisation to do it."))
 
 
@@ -44,7 +47,11 @@ def check_is_sponsor(user: User, organisation: PartnerOrganisation) -> None:
 
 def check_open(organisation: PartnerOrganisation) -> None:
     if Suspension.objects.open().filter(organisation=organisation.pk).exists():
-        raise Denied(_("Access for %(name)s is paused. Nothing can be asked for or approved.") % {"name": organisation})
+        raise_paused(organisation)
+
+
+def raise_paused(organisation: PartnerOrganisation) -> NoReturn:
+    raise Denied(_("Access for %(name)s is paused. Nothing can be asked for or approved.") % {"name": organisation})
 
 
 def check_can_answer_for(user: User, request: AccessRequest) -> None:
@@ -63,9 +70,7 @@ def check_is_operator(user: User) -> None:
 
 
 def check_can_decide(user: User, request: AccessRequest) -> None:
-    check_is_approver(user)
-    check_not_tied(user, request)
-    check_open(request.organisation)
+    Deciding(user).check(request)
 
 
 def check_can_approve(user: User, request: AccessRequest) -> None:
@@ -75,15 +80,50 @@ def check_can_approve(user: User, request: AccessRequest) -> None:
 
 
 def check_not_tied(user: User, request: AccessRequest) -> None:
-    """An approver never decides on themselves or on people of an organisation they belong or belonged to."""
-    name = {"name": request.organisation}
-    if is_the_person(user, request.address):
-        raise Denied(_("This request is about you, so a colleague has to decide it."))
-    tie = Q(ended_at=None) | Q(ended_at__gt=Now() - RECENT)
-    if Sponsor.objects.filter(tie, user=user, organisation=request.organisation).exists():
-        raise Denied(_("You are or were a sponsor of %(name)s, so a colleague has to decide this one.") % name)
-    if request.organisation.domains.filter(name=addresses.domain_of(user.email)).exists():
-        raise Denied(_("You have an address at %(name)s, so a colleague has to decide this one.") % name)
+    Deciding(user).check_not_tied(request)
+
+
+class Deciding:
+    """Whether `user` may decide. What that depends on besides the request is read once, however many are asked about:
+    for one page, and no longer."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+
+    def check(self, request: AccessRequest) -> None:
+        check_is_approver(self.user)
+        self.check_not_tied(request)
+        if request.organisation_id in self.paused:
+            raise_paused(request.organisation)
+
+    def check_not_tied(self, request: AccessRequest) -> None:
+        """An approver never decides on themselves or on people of an organisation they belong or belonged to."""
+        name = {"name": request.organisation}
+        if request.address in self.addresses:
+            raise Denied(_("This request is about you, so a colleague has to decide it."))
+        if request.organisation_id in self.sponsored:
+            raise Denied(_("You are or were a sponsor of %(name)s, so a colleague has to decide this one.") % name)
+        if request.organisation_id in self.at_home:
+            raise Denied(_("You have an address at %(name)s, so a colleague has to decide this one.") % name)
+
+    @cached_property
+    def addresses(self) -> set[str]:
+        return addresses_of(self.user)
+
+    @cached_property
+    def sponsored(self) -> set[UUID]:
+        tie = Q(ended_at=None) | Q(ended_at__gt=Now() - RECENT)
+        return set(Sponsor.objects.filter(tie, user=self.user).values_list("organisation_id", flat=True))
+
+    @cached_property
+    def at_home(self) -> set[UUID]:
+        """Organisations that have the domain of the user's address."""
+        domain = addresses.domain_of(self.user.email)
+        return set(Domain.objects.filter(name=domain).values_list("organisation_id", flat=True))
+
+    @cached_property
+    def paused(self) -> set[UUID | None]:
+        return set(Suspension.objects.open().exclude(organisation=None).values_list("organisation_id", flat=True))
 
 
 def check_can_end(user: User, request: AccessRequest) -> None:
@@ -102,6 +142,6 @@ def check_can_see_register(user: User) -> None:
         raise Denied(_("The register is for approvers and operators."))
 
 
-def is_the_person(user: User, address: str) -> bool:
-    """Whether `address` is the user's, as we know it or as they were once invited."""
-    return addresses.folded(user.email) == address or Guest.objects.filter(user=user, address=address).exists()
+def addresses_of(user: User) -> set[str]:
+    """The user's addresses: as we know it, and as they were once invited."""
+    return {addresses.folded(user.email), *Guest.objects.filter(user=user).values_list("address", flat=True)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from partners import dates, failures, gates, turns, words, working_hours
-from partners.models import AccessRequest, Decision, Invitation, ProvisioningJob, Reset, Step
+from partners.models import AccessRequest, Decision, Gate, Invitation, ProvisioningJob, Reset, Step
 from records.models import Suspension
 
 Status = AccessRequest.Status
@@ -105,15 +105,29 @@ def state(request: AccessRequest, *, for_staff: bool = False) -> State:
 def suspensions(request: AccessRequest) -> list[Suspension]:
     """Why the person is paused now, but for the sign-in that everybody waits for."""
     job = job_of(request)
-    if job is None or getattr(request, "paused", True) is False:  # asked for many requests at once (`listed`)
+    if job is None:
         return []
-    found = Suspension.objects.open().filter(user=job.guest_id).order_by("started_at")
-    return list(found.exclude(reason=Suspension.Reason.IDENTITY, note="identity"))
+    found = getattr(job.guest.user, PAUSES, None)  # read for many requests at once (`standing`)
+    return list(_pauses().filter(user=job.guest_id)) if found is None else found
 
 
-def is_paused() -> Exists:
-    """To annotate requests with `paused`, where many are listed."""
-    return Exists(Suspension.objects.open().filter(user=OuterRef("job__guest")))
+PAUSES = "pauses"
+
+
+def _pauses() -> QuerySet[Suspension]:
+    waits = {"reason": Suspension.Reason.IDENTITY, "note": "identity"}
+    return Suspension.objects.open().exclude(**waits).order_by("started_at")
+
+
+def standing(requests: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
+    """The requests with what `state` needs of each, in two statements for however many."""
+    pauses = Prefetch("job__guest__user__suspensions", _pauses(), to_attr=PAUSES)
+    return requests.select_related("sponsor__user", "job__guest__user", "invitation").prefetch_related(pauses)
+
+
+def with_decisions() -> Prefetch:
+    """To read the decisions on many requests in one statement, with who made them."""
+    return Prefetch("decisions", Decision.objects.select_related("by"))
 
 
 def job_of(request: AccessRequest) -> ProvisioningJob | None:
@@ -126,13 +140,13 @@ def is_running(request: AccessRequest) -> bool:
     return job is not None and job.status == ProvisioningJob.Status.RUNNING
 
 
-def blocked_by(request: AccessRequest) -> str:
+def blocked_by(request: AccessRequest, shut: list[Gate]) -> str:
     """The code of what shuts the directory to this job and to others (`turns.held_by`); empty when nothing does."""
     job = job_of(request)
     if job is None or not is_running(request):
         return ""
     waiting = next((step for step in job.steps.all() if step.state == Step.State.WAITING), None)
-    return turns.held_by(waiting, request.address) if waiting else ""
+    return turns.held_by(waiting, request.address, shut) if waiting else ""
 
 
 def look_again_after(request: AccessRequest) -> int:
@@ -144,20 +158,21 @@ def look_again_after(request: AccessRequest) -> int:
     return 10 if request.status in (Status.IN_REVIEW, Status.APPROVED) else 0
 
 
-def stages(request: AccessRequest, *, for_staff: bool = False) -> list[Item]:
-    """The five stages, or fewer where the request ended early."""
+def stages(request: AccessRequest, *, for_staff: bool = False, brief: bool = False) -> list[Item]:
+    """The five stages, or fewer where the request ended early. With `brief`, for a line in a list, their titles and
+    states without the texts that have to be asked for one by one."""
     found = [_asked(request, for_staff), _decided(request, for_staff)]
     job = job_of(request)
     if job is None:
         if request.status in (Status.IN_REVIEW, Status.NEEDS_INFO):
             found += [{"title": _("We set it up")}, *_guest_todo(request)]
         return found
-    found.append(_set_up(request, job, for_staff))
+    found.append(_set_up(request, job, for_staff, brief))
     if request.status == Status.ENDED:
         return [*found, _ended(request)]
     if job.status != ProvisioningJob.Status.DONE:
         return [*found, *_guest_todo(request)]
-    return [*found, *_signing_in(request, for_staff), *_paused(request, for_staff)]
+    return [*found, *_signing_in(request, for_staff, brief), *_paused(request, for_staff)]
 
 
 def current(items: list[Item]) -> str:
@@ -194,7 +209,8 @@ def _decided(request: AccessRequest, for_staff: bool) -> Item:
                 "text": capfirst(words.moment(request.changed_at)),
                 "more": request.closed_because,
             }
-    decision = request.decisions.exclude(kind=Decision.Kind.QUESTION).select_related("by").last()
+    decided = [one for one in request.decisions.all() if one.kind != Decision.Kind.QUESTION]
+    decision = decided[-1] if decided else None
     if decision is None:
         return {"state": "done", "title": _("Decided")}
     by = decision.by.display_name if for_staff else _("our access team")
@@ -214,7 +230,7 @@ def _approved(request: AccessRequest, decision: Decision) -> Item:
     return {"title": _("We said yes, with one change"), "more": f"{change} {note}".strip()}
 
 
-def _set_up(request: AccessRequest, job: ProvisioningJob, for_staff: bool) -> Item:
+def _set_up(request: AccessRequest, job: ProvisioningJob, for_staff: bool, brief: bool) -> Item:
     steps = list(job.steps.all())
     done = [step for step in steps if step.state == Step.State.DONE]
     items = [_step(step) for step in steps]
@@ -241,7 +257,7 @@ def _set_up(request: AccessRequest, job: ProvisioningJob, for_staff: bool) -> It
             return {"state": "stopped", "title": _("The set-up was stopped"), "steps": items}
     number = {"number": min(len(done) + 1, len(steps)), "of": len(steps)}
     waiting = next((step for step in steps if step.state == Step.State.WAITING), None)
-    later = turns.words_for(waiting, request.address) if waiting else ""
+    later = turns.words_for(waiting, request.address) if waiting and not brief else ""
     usual = _("Our turn. Usually done within a minute. Nothing for you to do.")
     return {
         "state": "current",
@@ -318,7 +334,7 @@ def _held(request: AccessRequest, for_staff: bool) -> str:
     return _("We set it up, then a new link goes to %(address)s.") % {"address": request.address}
 
 
-def _signing_in(request: AccessRequest, for_staff: bool) -> list[Item]:
+def _signing_in(request: AccessRequest, for_staff: bool, brief: bool) -> list[Item]:
     """The last two stages, once the mail is out."""
     name, invitation = {"name": request.person_name}, request.invitation
     last = {"title": _("Access starts")}
@@ -337,7 +353,7 @@ def _signing_in(request: AccessRequest, for_staff: bool) -> list[Item]:
             text = _("Somebody used another account than the one invited. Nothing was shown. Send a new link.")
             return [{"state": "stopped", "title": _("%(name)s signs in") % name, "text": text}, last]
         case Invitation.Status.HELD:
-            text = _held(request, for_staff)
+            text = "" if brief else _held(request, for_staff)
             return [{"state": "stopped", "title": _("%(name)s signs in anew") % name, "text": text}, last]
         case Invitation.Status.ACCEPTED:
             text = _(

@@ -53,9 +53,8 @@ def start_anew(invitation: Invitation, *, by: User | None, because: str, address
     guest = Guest.objects.select_for_update().select_related("user").get(pk=invitation.guest_id)
     invitation.refresh_from_db()
     is_staff = by is not None and by.is_staff_member
-    if by is not None and is_staff:
-        policies.check_is_approver(by)
-        policies.check_not_tied(by, request)
+    if by is not None:
+        check_may_start_anew(by, request, guest)
     check_can_start_anew(guest, invitation, job, is_staff=is_staff)
     if address:
         check_address(guest, address)
@@ -89,14 +88,21 @@ def new_link(invitation: Invitation, *, by: User | None) -> None:
 
     `by` is a sponsor, or None for whoever holds the link. Raises Denied with a sentence.
     """
-    if by is not None:
-        policies.check_can_answer_for(by, invitation.request)
     if invitation.status == Invitation.Status.WRONG_ACCOUNT:
         start_anew(invitation, by=by, because=Because.WRONG_ACCOUNT)
     elif invitation.status == Invitation.Status.ACCEPTED and by is None:  # "It was not me who accepted"
         start_anew(invitation, by=None, because=Because.NOT_ME)
     else:
         invitations.send_again(invitation, by=by)
+
+
+def check_may_start_anew(by: User, request: AccessRequest, guest: Guest) -> None:
+    """Staff who decide, a sponsor who answers for the person, or the person."""
+    if by.is_staff_member:
+        policies.check_is_approver(by)
+        policies.check_not_tied(by, request)
+    elif by.pk != guest.pk:
+        policies.check_can_answer_for(by, request)
 
 
 def check_can_start_anew(guest: Guest, invitation: Invitation, job: ProvisioningJob, *, is_staff: bool) -> None:

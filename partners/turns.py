@@ -20,16 +20,20 @@ SOON = dt.timedelta(minutes=5)
 """A turn within this time needs no words."""
 
 
-def held_by(step: Step, address: str) -> str:
+def shut_gates() -> list[Gate]:
+    """What is shut now, the longest first: a few, if any."""
+    return list(Gate.objects.shut().order_by("shut_at"))
+
+
+def held_by(step: Step, address: str, shut: list[Gate]) -> str:
     """The code for which a waiting step stands still until somebody or something mends it; empty: it is not held."""
-    names = [*queue.BEHIND.get(Step.Kind(step.kind), []), gates.domain(address.rpartition("@")[2])]
-    shut = Gate.objects.shut().filter(name__in=names).order_by("shut_at").first()
-    return shut.code if shut else ""
+    names = {*queue.BEHIND.get(Step.Kind(step.kind), []), gates.domain(address.rpartition("@")[2])}
+    return next((gate.code for gate in shut if gate.name in names), "")
 
 
 def words_for(step: Step, address: str) -> str:
     """What the person at the page should know about a step that waits for long; empty: it will be done in a moment."""
-    if code := held_by(step, address):
+    if code := held_by(step, address, shut_gates()):
         return _("%(why)s. It goes on by itself as soon as that is mended.") % {"why": failures.waiting(code)}
     if step.kind != Step.Kind.INVITE or limits.day() is None:
         return ""
@@ -41,10 +45,10 @@ def words_for(step: Step, address: str) -> str:
     return f"{_budget()} {_wait_words(waiting())} {own}"
 
 
-def notices() -> list[tuple[str, str]]:
+def notices(shut: list[Gate]) -> list[tuple[str, str]]:
     """For our staff, above the queue: what holds it up, as (kind of notice, text), one for each cause."""
     found = []
-    for gate in Gate.objects.shut().order_by("shut_at"):
+    for gate in shut:
         name = gate.name.removeprefix("domain:")
         facts = {"domain": name, "why": failures.waiting(gate.code) or gate.code}
         of_all, of_a_domain = _("Work in the directory waits. %(why)s."), _("Invitations to %(domain)s wait. %(why)s.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import dateformat, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from partners import dates
-from records.models import Caseload, CaseloadSize, Section
+from records.models import Caseload, CaseloadSize, Section, SensitiveClass
 
 SMALL = 10
 """Fewer patients than this are never told as a number to a partner: a small number can name somebody."""
@@ -48,6 +48,12 @@ def sections(chosen: Iterable[str]) -> str:
     return listed(named) or _("names and birth dates")
 
 
+def classes(chosen: Iterable[str]) -> str:
+    """ "mental health and HIV": sensitive classes, always in the same order; empty where there are none."""
+    chosen = set(chosen)
+    return listed(label for name, label in SensitiveClass.choices if name in chosen)
+
+
 def sections_not(chosen: Iterable[str]) -> str:
     """Those that are not among `chosen`, as a list to read; empty when nothing is missing."""
     missing = set(Section.values) - set(chosen) - {Section.DEMOGRAPHICS}
@@ -57,7 +63,11 @@ def sections_not(chosen: Iterable[str]) -> str:
 def sized(caseloads: Iterable[Caseload]) -> list[Caseload]:
     """The caseloads with `people`, the number of patients now, in one query."""
     keys = [caseload.pk for caseload in caseloads]
-    return list(Caseload.objects.filter(pk__in=keys).select_related("facility").annotate(people=CaseloadSize(F("pk"))))
+    return list(with_sizes(Caseload.objects.filter(pk__in=keys).select_related("facility")))
+
+
+def with_sizes(caseloads: QuerySet[Caseload]) -> QuerySet[Caseload]:
+    return caseloads.annotate(people=CaseloadSize(F("pk")))
 
 
 def effect(

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import CharField, DateTimeField, F, OuterRef, Q, UUIDField, Value
+from django.db.models import Case, CharField, DateTimeField, Exists, F, OuterRef, Q, UUIDField, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -66,6 +66,8 @@ class Opened:
     bases: tuple[Basis, ...]
     """An emergency access first, as what is done goes to its account; then the one that lasts longest."""
     sections: frozenset[str]
+    similar: bool = False
+    """Whether another patient whom the reader may see has a name that could be taken for this one."""
     """What some grant of the viewer includes for this patient; each resource is checked by itself."""
 
     def includes(self, section: str) -> bool:
@@ -88,13 +90,15 @@ def open_record(patient_id: UUID, section: Section | str, *, by: User) -> Opened
     Raises Refused, answered as 404 both for no such patient and for one whom `by` may not see, so that
     the answer never reveals who is a patient here; the refusal is recorded after the rollback.
     """
-    patient = visible_patient(patient_id, by=by)
-    if patient is None:
+    found = VISIBLE(by, patient=patient_id)
+    if not found:
         raise Refused(
             audit.Entry(audit.Type.RECORD_REFUSED, by=by, section=str(section), subjects=(audit.Subject(patient_id),))
         )
+    *values, similar = found[0]
+    patient = patient_of(values)
     bases = bases_of(patient, by=by)
-    opened = Opened(patient, bases, frozenset().union(*(basis.sections for basis in bases)))
+    opened = Opened(patient, bases, frozenset().union(*(basis.sections for basis in bases)), similar)
     write_down(audit.Type.RECORD_OPENED, opened, section, by=by)
     return opened
 
@@ -276,14 +280,22 @@ def _basis(held: Held, by: User) -> Basis:
 PATIENT = uuid.uuid4()
 OF_PATIENT = (
     "id", "family", "given", "title", "birth_date", "gender", "deceased", "deceased_date", "mrn", "replaced_by_id",
-    "classes",
+    "name_key", "classes",
 )  # fmt: skip
 OF_SOURCE = ("source__id", "source__name", "source__mrn_system", "source__imported_up_to", "source__expected_within")
 OF_FACILITY = ("source__facility__id", "source__facility__name")
 COLUMNS = (*OF_PATIENT, *OF_SOURCE, *OF_FACILITY)
 """What pages need of a patient and of where the record comes from."""
 
-VISIBLE = Reading(lambda allowed, patient: allowed.patients.filter(pk=patient).values_list(*COLUMNS), patient=PATIENT)
+
+def _visible(allowed: Allowed, patient: UUID) -> Any:
+    """The patient of a page, and whether somebody else could be taken for them."""
+    namesakes = allowed.patients.filter(name_key=OuterRef("name_key"), replaced_by=None).exclude(pk=OuterRef("pk"))
+    similar = Case(When(name_key="", then=Value(value=False)), default=Exists(namesakes))
+    return allowed.patients.filter(pk=patient).annotate(similar=similar).values_list(*COLUMNS, "similar")
+
+
+VISIBLE = Reading(_visible, patient=PATIENT)
 
 
 THESE = Reading(
@@ -295,12 +307,6 @@ THESE = Reading(
 def visible_patients(patient_ids: Sequence[UUID], *, by: User) -> list[Patient]:
     """Those of a few patients whom `by` may see now. Pages write it down (`list_patients`)."""
     return [patient_of(values) for values in THESE(by, patients=list(patient_ids))]
-
-
-def visible_patient(patient_id: UUID, *, by: User) -> Patient | None:
-    """The patient, if `by` may see them now. Pages use `open_record`, which writes it down."""
-    found = VISIBLE(by, patient=patient_id)
-    return patient_of(found[0]) if found else None
 
 
 def patient_of(values: Sequence[Any], source: Source | None = None) -> Patient:

@@ -7,6 +7,7 @@ statement. The text *is* that of `visible_to`, so the rule is not stated a third
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any
 import psycopg
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection
-from django.db.models import BooleanField, F, Func, Model, UUIDField, Value
+from django.db.models import BooleanField, F, Field, Func, Model, UUIDField, Value
 
 from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
@@ -80,13 +81,61 @@ class Reading:
         return self._statements[emergency]
 
 
+class Walk(Reading):
+    """The first row of each value of one column: from one value to the next along an index, however many rows each has.
+
+    `build(allowed, after, **stand_ins)` returns the row with the least value of `column` behind `after`, or the very
+    first one for None. PostgreSQL has no such scan of its own; DISTINCT ON would read all rows.
+    """
+
+    def __init__(self, build: Callable[..., Any], column: str, most: int, **stand_ins: Any) -> None:
+        super().__init__(build, **stand_ins)
+        self.column, self.most = column, most
+        self._walks: dict[bool, tuple[str, list[Any]]] = {}
+
+    def statement(self, *, emergency: bool = False) -> tuple[str, list[Any]]:
+        if emergency not in self._walks:
+            self._walks[emergency] = self._walk(emergency)
+        return self._walks[emergency]
+
+    def _walk(self, emergency: bool) -> tuple[str, list[Any]]:
+        begin, onward = Step(self, None), Step(self, A_WORD)
+        (first, first_slots), (then, slots) = (step.statement(emergency=emergency) for step in (begin, onward))
+        parts, places = re.split(r"(?<!%)%s", then), [slot == A_WORD for slot in slots]
+        # Where the next step asks for more than a word, it asks for more than what the walk has reached.
+        following = parts[0] + "".join(
+            (f"walk.{self.column}" if reached else "%s") + part for reached, part in zip(places, parts[1:], strict=True)
+        )
+        names = ", ".join(begin.columns)
+        sql = WALK.format(names=names, first=first, following=following, most=self.most)
+        return sql, [*first_slots, *(slot for slot in slots if slot != A_WORD)]
+
+
+A_WORD = str(uuid.uuid4())
+WALK = """WITH RECURSIVE walk ({names}) AS (
+({first}) UNION ALL (SELECT onward.* FROM walk, LATERAL ({following}) AS onward)) SELECT * FROM walk LIMIT {most:d}"""
+
+
+class Step(Reading):
+    """One step of a walk, which alone is no statement that a page runs."""
+
+    def __init__(self, walk: Walk, after: str | None) -> None:
+        self.build = lambda allowed, **given: walk.build(allowed, after, **given)
+        self.stand_ins, self._statements = walk.stand_ins, {}
+
+    @property
+    def columns(self) -> Sequence[str]:
+        names: Sequence[str] = self.build(Allowed(viewer_stand_in()), **self.stand_ins)._fields
+        return names
+
+
 class IsAnyOf(Func):
-    """`field = ANY (list)`: the list is one parameter, however long."""
+    """`field = ANY (list)`: the list of ids, or of words, is one parameter, however long."""
 
     template, arg_joiner, output_field = "%(expressions)s)", " = ANY (", BooleanField()
 
-    def __init__(self, field: str, ids: list[Any]) -> None:
-        super().__init__(F(field), Value(ids, output_field=ArrayField(UUIDField())))
+    def __init__(self, field: str, items: list[Any], of: Callable[[], Field[Any, Any]] = UUIDField) -> None:
+        super().__init__(F(field), Value(items, output_field=ArrayField(of())))
 
 
 class Slot:

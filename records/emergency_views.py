@@ -25,10 +25,10 @@ from clinicportal.proofs import Unproved
 from clinicportal.requests import Request
 from clinicportal.rules import IllegalTransition
 from records import emergencies, policies
+from records.ids import uuid_of
 from records.lookup_views import LookUpForm, OneLine
 from records.models import EmergencyAccess
 from records.models.emergencies import LASTS, MOST_UNREVIEWED, REASON_AT_LEAST
-from records.views import uuid_of
 
 Status = EmergencyAccess.Status
 

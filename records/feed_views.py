@@ -29,8 +29,8 @@ from records.importing import drops, rejections
 from records.models import FeedStop, Import, Move, Organisation, Rejection, Source
 
 MOST_UPLOADED = 200 * 2**20
-MOST_EXPORTED = 1_000
-"""Rejections in one download: an operator mends by hand. The command has no such limit."""
+MOST_EXPORTED, BYTES_EXPORTED = 1_000, 32 * 2**20
+"""Of rejections in one download: an operator mends by hand. The command has no such limit."""
 IMPORTS = 20
 get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -203,7 +203,7 @@ def export(request: Request, name: str) -> HttpResponse:
     source = source_named(name)
     with viewing(request.user):
         rows = Rejection.objects.filter(imported__source=source, mended_at=None).order_by("pk")[:MOST_EXPORTED]
-        lines = list(rejections.pack(rows))
+        lines = list(rejections.up_to(BYTES_EXPORTED, rejections.pack(rows.iterator(rejections.AT_ONCE))))
         detail = {"source": source.name, "number": len(lines)}
         audit.record(audit.Type.REJECTIONS_EXPORTED, source, by=request.user, detail=detail)
     response = HttpResponse(b"".join(lines), content_type="application/octet-stream")

@@ -29,3 +29,11 @@ def texts_of_ids(source_id: UUID) -> Callable[[str], str]:
         return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{VARIANTS[text[16]]}{text[17:20]}-{text[20:32]}"
 
     return text_of_id
+
+
+def uuid_of(text: str) -> UUID | None:
+    """An id of ours that somebody typed or that stands in an address; None for anything else."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -46,10 +46,11 @@ PARTS = (
     _part("11369-6", "Immunizations", Section.IMMUNISATIONS, "Immunization"),
     _part("30954-2", "Relevant diagnostic tests", Section.RESULTS, "Observation"),
     _part("47519-4", "Procedures", Section.PROCEDURES, "Procedure"),
+    _part("46264-8", "History of medical device use", Section.PROCEDURES, "DeviceUseStatement", "Device"),
     _part("8716-3", "Vital signs", Section.VITALS, "Observation"),
     _part("18776-5", "Plan of care", Section.CARE_PLANS, "CarePlan"),
 )
-"""In the order of the guide; history, devices, pregnancy and the rest have no section of ours."""
+"""In the order of the guide; history, pregnancy and the rest have no section of ours."""
 
 
 def document(rows: Iterable[Row], *, facility: str, now: datetime, document_id: uuid.UUID) -> str:

@@ -7,8 +7,9 @@ passing.
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ ABOUT = (
     "conclusionCode", "valueCodeableConcept",
 )  # fmt: skip
 """The answer counts, too: "genetic disease assessed" says little, its value says which."""
+MORE_ABOUT = {"Appointment": ("specialty", "appointmentType"), "ClinicalImpression": ("prognosisCodeableConcept",)}
+"""Of types in which it says what the entry is about; a PractitionerRole's specialty is not about a patient."""
 WITHIN = {
     "component": ("code", "valueCodeableConcept"),  # one test of a panel, one answer of a questionnaire
     "ingredient": ("itemCodeableConcept",),  # of a Medication that has no name of its own
@@ -28,9 +31,12 @@ WITHIN = {
     "activity": ("detail",),  # of a plan
     "detail": ("code", "reasonCode"),
     "finding": ("itemCodeableConcept",),
+    "investigation": ("code",),
+    "recommendation": ("targetDisease",),  # of a vaccine
     "event": ("code",),  # what a Composition is about
 }
 """Parts of a resource that are content of its own, and where they say what they are."""
+LOINC, LOINC_CODE = "http://loinc.org", re.compile(r"\d{1,7}-\d")
 
 
 class Rules(NamedTuple):
@@ -89,6 +95,14 @@ def codings(resource: dict[str, Any]) -> list[tuple[Any, Any]]:
     found = codings_in(resource, ABOUT)
     for name in WITHIN.keys() & resource.keys():
         found += codings_in(resource, (name,))
+    kind = resource.get("resourceType")
+    if kind in MORE_ABOUT:
+        found += codings_in(resource, MORE_ABOUT[kind])
+    elif kind == "Composition":
+        for section in every(resource, "section"):
+            found += codings_in(section, ("code",))
+    elif kind == "QuestionnaireResponse":
+        found += of_answers(resource)
     return found
 
 
@@ -103,3 +117,27 @@ def codings_in(element: dict[str, Any], names: Iterable[str]) -> list[tuple[Any,
                     if name in WITHIN:
                         found += codings_in(concept, WITHIN[name])
     return found
+
+
+def of_answers(response: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Forms and questions of LOINC ("http://loinc.org/q/44249-1", "/44250-9"), and coded answers."""
+    asked = [response.get("questionnaire")]
+    found: list[tuple[Any, Any]] = []
+    for item in every(response, "item"):
+        asked.append(item.get("linkId"))
+        for answer in item.get("answer") or ():
+            if coding := answer.get("valueCoding"):
+                found.append((coding.get("system"), coding.get("code")))
+    codes = [one.split("|")[0].rpartition("/")[2] for one in asked if isinstance(one, str)]
+    return found + [(LOINC, code) for code in codes if LOINC_CODE.fullmatch(code)]
+
+
+def every(resource: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """Items of the list `name`, with those within them and their answers. Not recursive: depth is the sender's."""
+    waiting = list(resource.get(name) or ())
+    while waiting:
+        item = waiting.pop()
+        yield item
+        waiting += item.get(name) or ()
+        for answer in item.get("answer") or ():
+            waiting += answer.get(name) or ()

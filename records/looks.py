@@ -7,6 +7,7 @@ new on each of its pages. The mark is of one guest and one patient, kept behind 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from django.db.models import F, Value
 from clinicportal.models import User
 from records.compiled import Allowed, IsAnyOf, Reading, run
 from records.display.news import COUNTED, News
-from records.models import Look, Patient
+from records.models import Patient
 
 VISIT = timedelta(minutes=30)
 MARGIN = timedelta(minutes=2)
@@ -40,7 +41,7 @@ def note(patient: Patient, *, by: User) -> datetime | None:
     return since
 
 
-COLUMNS = ("id", "type", "section", "status", "number", "raw", "patient")
+COLUMNS = ("id", "type", "section", "status", "number", "raw", "patient", "medication")
 PATIENT, SINCE, PATIENTS = uuid.uuid4(), datetime(1, 2, 3, 4, 5, 6, 8, tzinfo=UTC), [uuid.uuid4()]
 
 
@@ -65,14 +66,6 @@ class Seen:
     news: tuple[News, ...] = ()
 
 
-SEEN = Reading(
-    lambda allowed, patients: Look.objects.filter(IsAnyOf("patient_id", patients), user=allowed.user).values_list(
-        "patient", "at"
-    ),
-    patients=PATIENTS,
-)
-
-
 def _news_of(allowed: Allowed, patients: list[UUID]) -> Any:
     held = allowed.resources.filter(
         IsAnyOf("patient_id", patients),
@@ -87,9 +80,8 @@ def _news_of(allowed: Allowed, patients: list[UUID]) -> Any:
 NEWS_OF = Reading(_news_of, patients=PATIENTS)
 
 
-def seen(patients: list[UUID], *, by: User) -> dict[UUID, Seen]:
-    """For those of `patients` whom `by` opened before."""
-    marks = dict(SEEN(by, patients=patients))
+def seen(marks: Mapping[UUID, datetime], *, by: User) -> dict[UUID, Seen]:
+    """What came since, for patients whom `by` opened before, at the times of `marks`."""
     if not marks:
         return {}
     found: dict[UUID, list[News]] = {patient: [] for patient in marks}

@@ -27,8 +27,9 @@ from clinicportal.models import StaffRole, User
 from clinicportal.rules import permits
 from records import lookup, policies, reviews, search
 from records.display.words import clean
+from records.ids import uuid_of
 from records.models import EmergencyAccess, Facility, LookUp
-from records.views import SignedIn, uuid_of
+from records.views import SignedIn
 
 KEEPS_SHOWING = timedelta(days=30)
 """An emergency access that was not justified, among the alerts."""

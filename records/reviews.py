@@ -93,8 +93,7 @@ def pages_of(events: Iterable[AuditEvent]) -> list[Seen]:
     found = []
     for (kind, section), group in groupby(by_page, key=lambda event: (event.type, event.section)):
         held = list(group)
-        label = str(audit.Type(kind).label).capitalize()
-        found.append(Seen(label, section, held[0].recorded, held[-1].recorded, len(held)))
+        found.append(Seen(audit.in_words(kind), section, held[0].recorded, held[-1].recorded, len(held)))
     return sorted(found, key=lambda seen: seen.first)
 
 

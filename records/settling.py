@@ -1,7 +1,8 @@
 """What a resource takes over: labels of its patient and of what it holds, and a Provenance its section.
 
 A container (document, report, list, Provenance, a prescription of a labelled medicine) carries the labels of all
-it holds, however deep; every resource carries those of its patient. `Resource.classes` is that sum. While it is
+it holds, however deep; every resource carries those of its patient. What is prescribed, dispensed, given or stated also
+takes over what its Medication says that it is, under its own rule then. `Resource.classes` is that sum. While it is
 not known to be complete the resource is unsettled: `classes` then has UNKNOWN, which no grant allows, so a record
 is never seen too early and a killed import leaves nothing open.
 """
@@ -32,18 +33,22 @@ WHERE id = ANY (%s::uuid[]) AND settled
 
 CONTENT = """
 LEFT JOIN LATERAL (
-    SELECT id, type, section, patient_id, label, code, own_classes, holds FROM records_resource
+    SELECT id, type, section, patient_id, label, code, own_classes, holds, medication FROM records_resource
     WHERE id = h.id OFFSET 0
 ) r ON true
 """
 
 SETTLE = """
 WITH RECURSIVE target AS MATERIALIZED (
-    SELECT id, patient_id, type, holds FROM records_resource WHERE NOT settled AND {which}
-), inside (container, asked, id, type, section, patient_id, label, code, own_classes, holds) AS (
-    SELECT t.id, h.id, r.* FROM target t CROSS JOIN LATERAL unnest(t.holds) AS h (id) {content}
+    SELECT id, patient_id, type, holds FROM {table} WHERE NOT settled AND {which}
+), first AS MATERIALIZED (
+    SELECT t.id AS container, r.* FROM target t CROSS JOIN LATERAL unnest(t.holds) AS h (id) {content}
+), deeper (container, id, type, section, patient_id, label, code, own_classes, holds, medication) AS (
+    SELECT i.container, r.* FROM first i CROSS JOIN LATERAL unnest(i.holds) AS h (id) {content}
   UNION
-    SELECT i.container, h.id, r.* FROM inside i CROSS JOIN LATERAL unnest(i.holds) AS h (id) {content}
+    SELECT i.container, r.* FROM deeper i CROSS JOIN LATERAL unnest(i.holds) AS h (id) {content}
+), inside AS MATERIALIZED (
+    SELECT *, true AS direct FROM first UNION ALL SELECT *, false FROM deeper
 ), labelled AS MATERIALIZED (
     SELECT id, classes FROM records_patient
     WHERE id = ANY (ARRAY(SELECT DISTINCT patient_id FROM inside)) AND NOT classes = '{}'
@@ -52,13 +57,14 @@ WITH RECURSIVE target AS MATERIALIZED (
     WHERE resource_id = ANY (ARRAY(SELECT DISTINCT id FROM inside)) AND reference LIKE 'Patient%%'
 ), found AS (
     SELECT r.container, bool_and(r.id IS NOT NULL) AS complete,
-           array_agg(DISTINCT held.class) FILTER (WHERE held.class IS NOT NULL) AS classes,
-           -- a prescription that only points at its medicine is listed under the medicine's name
-           max(r.label) FILTER (WHERE r.type = 'Medication') AS label,
-           max(r.code) FILTER (WHERE r.type = 'Medication') AS code,
+           array_agg(held.class) FILTER (WHERE held.class IS NOT NULL) AS classes,
+           -- a prescription that only points at its medicine is listed under the medicine's name, as it is now
+           max(r.label) FILTER (WHERE r.type = 'Medication' AND direct) AS label,
+           max(r.code) FILTER (WHERE r.type = 'Medication' AND direct) AS code,
+           max(r.medication) FILTER (WHERE r.type = 'Medication' AND direct) AS medication,
            -- a Provenance belongs to the section and the patient of all that it is about, if they agree
-           CASE WHEN count(DISTINCT coalesce(r.section, '')) = 1 THEN max(r.section) END AS section,
-           CASE WHEN count(DISTINCT r.patient_id) = 1 AND count(r.patient_id) = count(*)
+           CASE WHEN min(coalesce(r.section, '')) = max(coalesce(r.section, '')) THEN max(r.section) END AS section,
+           CASE WHEN min(r.patient_id::text) = max(r.patient_id::text) AND count(r.patient_id) = count(*)
                 THEN min(r.patient_id::text)::uuid END AS patient_id
     FROM inside r
     LEFT JOIN labelled p ON p.id = r.patient_id
@@ -67,12 +73,13 @@ WITH RECURSIVE target AS MATERIALIZED (
         THEN ARRAY['unknown']::varchar[] END) AS held (class) ON true
     GROUP BY r.container
 )
-UPDATE records_resource c SET
+UPDATE {table} c SET
     settled = true,
     section = CASE WHEN c.type = 'Provenance' THEN f.section ELSE c.section END,
     patient_id = CASE WHEN c.type = 'Provenance' THEN coalesce(c.patient_id, f.patient_id) ELSE c.patient_id END,
-    label = CASE WHEN c.label = '' THEN coalesce(f.label, '') ELSE c.label END,
-    code = CASE WHEN c.code = '' THEN coalesce(f.code, '') ELSE c.code END,
+    label = coalesce(CASE WHEN c.type = ANY (%(of_medicines)s) THEN nullif(f.label, '') END, c.label),
+    code = coalesce(CASE WHEN c.type = ANY (%(of_medicines)s) THEN nullif(f.code, '') END, c.code),
+    medication = CASE WHEN c.type = ANY (%(of_medicines)s) THEN coalesce(f.medication, '') ELSE c.medication END,
     classes = ARRAY(
         SELECT DISTINCT class FROM unnest(c.own_classes || p.classes || f.classes || CASE WHEN EXISTS (
             -- about somebody whom we do not know yet, so we cannot know whether they may be seen
@@ -80,9 +87,15 @@ UPDATE records_resource c SET
         ) AND c.type <> 'Patient' THEN ARRAY['unknown']::varchar[] END) AS of_all (class) ORDER BY class)
 FROM target t
 LEFT JOIN found f ON f.container = t.id
-LEFT JOIN records_patient p ON p.id = coalesce(t.patient_id, f.patient_id)
+LEFT JOIN LATERAL (
+    SELECT classes FROM records_patient WHERE id = coalesce(t.patient_id, f.patient_id) OFFSET 0
+) p ON true
 WHERE c.id = t.id AND (%(final)s OR coalesce(f.complete, true))
 """.replace("{content}", CONTENT)
+
+
+OF_MEDICINES = ["MedicationAdministration", "MedicationDispense", "MedicationRequest", "MedicationStatement"]
+"""What may refer to a Medication: it takes over what that is, beside its labels."""
 
 
 def unsettle(
@@ -126,9 +139,16 @@ def settle_source(source_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> int:
     return _settle("source_id = %(source)s", {"source": source_id, "final": True}, using)
 
 
-def _settle(which: str, parameters: dict[str, Any], using: str) -> int:
+def settle_new(table: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """The same for what is about to be inserted from `table`, where all that it holds is here: a container whose
+    labels are known is written once, and its contents are indexed once."""
+    return _settle("NOT known", {"final": False}, using, table=table)
+
+
+def _settle(which: str, parameters: dict[str, Any], using: str, *, table: str = "records_resource") -> int:
     with connections[using].cursor() as cursor:
-        cursor.execute(SETTLE.replace("{which}", which), parameters)
+        statement = SETTLE.replace("{which}", which).replace("{table}", table)
+        cursor.execute(statement, {**parameters, "of_medicines": OF_MEDICINES})
         return cursor.rowcount
 
 

@@ -46,6 +46,20 @@ def identifier_in_system(system: str, value: str) -> str:
     return token if len(token) <= LENGTH else "sha256:" + hashlib.sha256(token.encode()).hexdigest()
 
 
+DOUBLED = re.compile(r"(\w)\1+")
+DIGITS = re.compile(r"\d")  # made-up names carry them
+
+
+def name_key(family: str, given: str) -> str:
+    """What two people share who could be taken for each other: family name and first given name; empty without a name.
+
+    Accents, case, spaces and doubled letters do not tell two people apart in a hurry, so they are left out.
+    """
+    last, first = words(DIGITS.sub("", family)), words(DIGITS.sub("", given))
+    key = f"{''.join(last)},{first[0] if first else ''}"
+    return DOUBLED.sub(r"\1", key)[:LENGTH] if last or first else ""
+
+
 def of_patient(patient: dict[str, Any]) -> set[str]:
     """Every token of a FHIR Patient: all names, also former ones, the birth date and all identifiers."""
     tokens = {word for text in name_texts(patient) for word in words(text)}

@@ -25,15 +25,18 @@ from clinicportal.viewing import viewing
 from records import filters, policies, reports, search
 from records.chart import access as access_pages
 from records.chart import care as care_pages
-from records.chart import documents, lists
+from records.chart import documents, lists, trends
+from records.chart import every_test as test_pages
 from records.chart import frame as frames
+from records.chart import further as further_pages
 from records.chart import medicines as medicine_pages
 from records.chart import patients as patient_lists
 from records.chart import results as result_pages
 from records.chart import summary as summaries
 from records.chart import timeline as timelines
 from records.chart.frame import MENU
-from records.models import RecordReport, SavedFilter
+from records.ids import uuid_of
+from records.models import Patient, RecordReport, SavedFilter
 
 
 class SignedIn(HttpRequest):
@@ -47,11 +50,10 @@ def row_id(request: SignedIn, name: str) -> UUID | None:
     return uuid_of(request.GET.get(name, ""))
 
 
-def uuid_of(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+def several_ids(request: SignedIn, name: str, most: int) -> tuple[UUID, ...]:
+    """The first `most` of our ids under one name in the address, each once."""
+    given = filter(None, map(uuid_of, request.GET.getlist(name)))
+    return tuple(dict.fromkeys(given))[:most]
 
 
 def moment_of(text: str) -> datetime | None:
@@ -69,11 +71,14 @@ def patients(request: SignedIn) -> HttpResponse:
     text = request.POST.get("find", "").strip()[: search.LONGEST]
     if text:
         return render(request, "records/patients.jinja", {"page": patient_lists.found_page(text, by=request.user)})
-    caseload, after = row_id(request, "caseload"), row_id(request, "after")
-    asked = request.GET.get("show", "")
-    show = asked if asked in SavedFilter.Show.values else ""
-    page = patient_lists.list_page(by=request.user, caseload=caseload, show=show, after=after)
-    return render(request, "records/patients.jinja", {"page": page, "shows": SavedFilter.Show.choices})
+    asked, after = filters.filter_of(request.GET), row_id(request, "after")
+    page = patient_lists.list_page(by=request.user, asked=asked, after=after)
+    choices = {
+        "shows": SavedFilter.Show.choices,
+        "ages": SavedFilter.Age.choices,
+        "genders": [("", _("Any gender")), *Patient.Gender.choices],
+    }
+    return render(request, "records/patients.jinja", {"page": page, **choices})
 
 
 @require_safe
@@ -191,26 +196,33 @@ def keep_filter(request: SignedIn) -> HttpResponse:
     if "drop" in request.POST:
         filters.drop(int(request.POST["drop"]) if request.POST["drop"].isdecimal() else 0, by=request.user)
         return redirect("records:patients")
-    caseload = uuid_of(request.POST.get("caseload", ""))
-    filters.keep(request.POST.get("name", ""), by=request.user, show=request.POST.get("show", ""), caseload=caseload)
-    query = urlencode({"show": request.POST.get("show", ""), "caseload": caseload or ""})
-    return redirect(f"{reverse('records:patients')}?{query}")
+    asked = filters.filter_of(request.POST)
+    filters.keep(request.POST.get("name", ""), by=request.user, asked=asked)
+    return redirect(f"{reverse('records:patients')}?{urlencode(asked.query)}")
 
 
 @require_safe
 def results(request: SignedIn, pk: UUID, here: str = "results") -> HttpResponse:
     """Results, or vitals, which are laid out alike."""
     asked = result_pages.Asked(
-        group=request.GET.get("group", ""),
+        group=row_id(request, "group"),
+        test=row_id(request, "test"),
         period=request.GET.get("from", ""),
         only_flagged="flagged" in request.GET,
         before=row_id(request, "before"),
-        trend=row_id(request, "trend"),
-        trend_period=request.GET.get("over", "1y"),
+        trends=several_ids(request, "trend", trends.MOST),
+        trend_period=request.GET.get("over", ""),
     )
     page = result_pages.page(pk, asked, here=here, by=request.user)
     part = "_results" if "HX-Request" in request.headers else "results"
     return render(request, f"records/chart/{part}.jinja", {"page": page})
+
+
+@require_safe
+def every_test(request: SignedIn, pk: UUID, here: str = "results") -> HttpResponse:
+    """Every test of the record, to find one, or to draw some on one time axis."""
+    page = test_pages.page(pk, here=here, by=request.user)
+    return render(request, "records/chart/tests.jinja", {"page": page})
 
 
 @require_safe
@@ -234,6 +246,19 @@ def section(request: SignedIn, pk: UUID, here: str) -> HttpResponse:
     """A section that is a plain list: immunisations, procedures, encounters, documents."""
     page = lists.list_page(pk, here, by=request.user, before=row_id(request, "before"))
     return render(request, f"records/chart/{here}.jinja", {"page": page})
+
+
+@require_safe
+def further(request: SignedIn, pk: UUID, name: str) -> HttpResponse:
+    """All entries of a kind that stands beside a page's main list: appointments, devices, family history."""
+    page = further_pages.page(pk, name, by=request.user, before=row_id(request, "before"))
+    return render(request, "records/chart/further.jinja", {"page": page})
+
+
+@require_safe
+def entry(request: SignedIn, pk: UUID, here: str, entry: UUID) -> HttpResponse:
+    page = further_pages.entry_page(pk, here, entry, by=request.user)
+    return render(request, "records/chart/entry.jinja", {"page": page})
 
 
 @require_safe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from clinicportal.dates import plain_date
 from records.models import Membership, Section, SensitiveClass, Suspension
+from records.models.grants import name_of_giver
 
 Text = str | Promise
 
@@ -240,7 +240,7 @@ def by_grant(pair: dict[str, Any]) -> str:
     if pair.get("looked_up"):
         return _("They looked the patient up themselves on %(start)s: it is open to them alone, until %(end)s.") % times
     said = _("By the grant %(whom)s from %(start)s until %(end)s, approved by %(name)s.")
-    said %= {"whom": whom, "name": name_of(pair["given_by"]), **times}
+    said %= {"whom": whom, "name": name_of_giver(pair["given_by"]), **times}
     return " ".join([said, *(membership(one) for one in pair["memberships"] if one["now"])])
 
 
@@ -275,8 +275,3 @@ def day(text: str) -> str:
 def last_day(text: str) -> str:
     """The last day before an exclusive end."""
     return plain_date(moment(text) - timedelta(microseconds=1))
-
-
-def name_of(given_by: str) -> str:
-    """ "tid:oid name" without the ids."""
-    return re.sub(r"^[0-9a-f-]{36}:[0-9a-f-]{36} ", "", given_by)

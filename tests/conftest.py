@@ -56,6 +56,7 @@ def template(urls: dict[str, str]) -> str:
     """A migrated, empty database to clone; kept until a migration changes."""
     name = f"template_{migrations_digest()}"
     with psycopg.connect(urls["owner"], autocommit=True) as owner:
+        owner.execute("SET lock_timeout = 0")  # the role's is shorter than a busy machine takes to migrate
         owner.execute("SELECT pg_advisory_lock(4711)")  # one of several test processes makes it
         if not owner.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             draft = f"{name}_draft"

@@ -30,6 +30,7 @@ from records.models import (
     Section,
     Source,
 )
+from records.tokens import name_key
 
 WORKER = "worker"
 YEAR = timedelta(days=365)
@@ -76,9 +77,8 @@ def make_agreement(organisation: Organisation, *facilities: Facility, **fields: 
 
 def make_patient(source: Source, family: str = "Testpatient", given: str = "Alpha", **fields: Any) -> Patient:
     fields = {"fhir_id": uuid.uuid4().hex, **fields}
-    return Patient.objects.using(WORKER).create(
-        id=uuid.uuid4(), source=source, family=family, given=given, sort_name=f"{family} {given}".lower(), **fields
-    )
+    fields = {"sort_name": f"{family} {given}".lower(), "name_key": name_key(family, given), **fields}
+    return Patient.objects.using(WORKER).create(id=uuid.uuid4(), source=source, family=family, given=given, **fields)
 
 
 def make_caseload(organisation: Organisation, facility: Facility, *patients: Patient, name: str = "") -> Caseload:

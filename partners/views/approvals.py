@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -33,11 +33,11 @@ from partners import (
     working_hours,
 )
 from partners.forms import ChangeRightsForm, DecisionForm, DeclineForm, EndForm, NotConfirmedForm, QuestionForm
-from partners.models import AccessRequest, Decision, Reset
+from partners.models import AccessRequest, Decision, Gate, Reset
 from partners.views.common import approvers_only, find, refuse, too_late
 from partners.views.sponsors import get_or_post, live_progress, may_need_help
 from records import lookup
-from records.models import Suspension
+from records.models import Caseload, Suspension
 
 Status = AccessRequest.Status
 RUNNING = (Status.APPROVED, Status.FULFILLED)
@@ -50,21 +50,23 @@ MOST = 200
 @approvers_only
 def queue(request: Request) -> HttpResponse:
     """Three piles: yours to decide, waiting for the partner, being set up. Oldest first."""
-    everything = AccessRequest.objects.select_related(
-        "organisation__organisation", "sponsor__user", "job", "invitation"
-    ).prefetch_related("caseloads", "decisions__by", "job__steps")
-    undecided = list(oldest_first(everything.filter(status=Status.IN_REVIEW)))
-    yours = [item for item in undecided if permits(policies.check_can_decide, request.user, item)]
+    everything = AccessRequest.objects.select_related("organisation__organisation", "sponsor__user")
+    sized = Prefetch("caseloads", words.with_sizes(Caseload.objects.all()))
+    undecided = list(oldest_first(everything.filter(status=Status.IN_REVIEW).prefetch_related(sized)))
+    known, shut = checks.Known(undecided, by=request.user), turns.shut_gates()
+    yours = [item for item in undecided if permits(known.deciding.check, item)]
     recent = Q(status=Status.FULFILLED, changed_at__gt=timezone.now() - JUST_SET_UP)
+    begun = progress.standing(everything.filter(recent | Q(status=Status.APPROVED)))
+    begun = begun.prefetch_related(progress.with_decisions(), "job__steps")
     context = {
-        "yours": [to_decide(item, request) for item in yours],
-        "passed_on": passed_on(undecided, yours, request),
+        "yours": [to_decide(item, known) for item in yours],
+        "passed_on": [why_not(known.deciding, item) for item in undecided if item not in yours],
         "waiting": [waiting(item) for item in oldest_first(everything.filter(status=Status.NEEDS_INFO))],
-        "set_up": [being_set_up(item) for item in oldest_first(everything.filter(recent | Q(status=Status.APPROVED)))],
+        "set_up": [being_set_up(item, shut) for item in oldest_first(begun)],
         "oldest": max((working_hours.between(item.changed_at, timezone.now()) for item in yours), default=None),
         "target": working_hours.TARGET,
         "now": words.clock(timezone.now()),
-        "notices": turns.notices(),
+        "notices": turns.notices(shut),
     }
     return render(request, "partners/approvals.jinja", context)
 
@@ -73,42 +75,39 @@ def oldest_first(requests: Any) -> Any:
     return requests.order_by("changed_at")[:MOST]
 
 
-def to_decide(item: AccessRequest, request: Request) -> dict[str, Any]:
-    caseloads = words.sized(item.caseloads.all())
+def to_decide(item: AccessRequest, known: checks.Known) -> dict[str, Any]:
+    caseloads = item.caseloads.all()
     return {
         "access": item,
         "asked": words.moment(item.asked_at),
         "sections": words.sections(item.sections).capitalize(),
         "patients": words.listed(f"{words.exact(c.people)}, {c.name}" for c in caseloads),  # type: ignore[attr-defined]
         "until": dates.last_day(item.ends_at),
-        "concern": checks.first_concern(item, by=request.user),
+        "concern": checks.first_concern(item, known),
         "left": working_hours.left(item.changed_at),
     }
 
 
-def passed_on(undecided: list[AccessRequest], yours: list[AccessRequest], request: Request) -> list[str]:
-    """Why others have to be decided by a colleague."""
-    reasons = []
-    for item in undecided:
-        if item not in yours:
-            try:
-                policies.check_can_decide(request.user, item)
-            except Denied as reason:
-                reasons.append(str(reason))
-    return reasons
+def why_not(deciding: policies.Deciding, item: AccessRequest) -> str:
+    """Why it has to be decided by a colleague, as a sentence; empty: it does not."""
+    try:
+        deciding.check(item)
+    except Denied as reason:
+        return str(reason)
+    return ""
 
 
 def waiting(item: AccessRequest) -> dict[str, Any]:
     return {"access": item, "since": words.moment(item.changed_at)}
 
 
-def being_set_up(item: AccessRequest) -> dict[str, Any]:
-    stages = progress.stages(item, for_staff=True)
+def being_set_up(item: AccessRequest, shut: list[Gate]) -> dict[str, Any]:
+    stages = progress.stages(item, for_staff=True, brief=True)
     active = next((stage for stage in stages if stage.get("state") in ("current", "stopped")), stages[-1])
     approved = next((decision for decision in item.decisions.all() if decision.kind == Decision.Kind.APPROVED), None)
     done = item.status == Status.FULFILLED and not progress.is_running(item)
     state = progress.state(item, for_staff=True)
-    blocked = progress.blocked_by(item)
+    blocked = progress.blocked_by(item, shut)
     text = _("Mail sent: %(state)s") % {"state": state.text} if done else active["title"]
     return {
         "access": item,
@@ -144,6 +143,7 @@ def typed_before(request: Request, found: AccessRequest) -> dict[str, Any]:
 def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, Any]:
     undecided = found.status in (Status.IN_REVIEW, Status.NEEDS_INFO)
     caseloads = words.sized(found.caseloads.all())
+    known = checks.Known([found], by=request.user)
     context: dict[str, Any] = {
         "access": found,
         "asked": words.moment(found.asked_at),
@@ -160,8 +160,8 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         .exclude(pk=found.pk)
         .order_by("-asked_at")[:5],
         "notes": found.decisions.exclude(note_for_colleagues="").select_related("by"),
-        "checks": checks.checks(found, by=request.user) if undecided else [],
-        "tie": why_not_yours(request, found) if undecided else "",
+        "checks": checks.checks(found, known) if undecided else [],
+        "tie": why_not(known.deciding, found) if undecided else "",
         "form": DecisionForm(request=found) if found.status == Status.IN_REVIEW else None,
         "shorter": checks.shorter_end(found) if undecided else None,
         "may_end": found.status in RUNNING,
@@ -215,14 +215,6 @@ def rights_not(found: AccessRequest) -> str:
     if found.status == Status.IN_REVIEW and decisions.may_give_look_up(found):
         return _("looking up other patients unless you tick it, emergency access, export")
     return _("looking up other patients, emergency access, export")
-
-
-def why_not_yours(request: Request, found: AccessRequest) -> str:
-    try:
-        policies.check_can_decide(request.user, found)
-    except Denied as reason:
-        return str(reason)
-    return ""
 
 
 @require_POST
@@ -422,7 +414,8 @@ def start_again(request: Request, pk: int) -> HttpResponse:
     """Let the person accept and sign in anew. Where they were ever admitted, "Confirm" has to follow."""
     found = find(request, pk)
     if not may_need_help(found):
-        refuse(request)
+        too_late(request)
+        return redirect("partners:decision", pk=pk)
     try:
         redemption.start_anew(found.invitation, by=request.user, because=Reset.Because.NEW_ACCOUNT)
     except Denied as reason:

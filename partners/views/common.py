@@ -69,7 +69,7 @@ def find(request: Request, pk: int) -> AccessRequest:
     """The access request, if this person may see it; refused otherwise."""
     found = (
         AccessRequest.objects.visible_to(request.user)
-        .select_related("organisation__organisation", "sponsor__user", "job__guest", "invitation")
+        .select_related("organisation__organisation", "sponsor__user", "job__guest__user", "invitation")
         .filter(pk=pk)
         .first()
     )

@@ -14,7 +14,7 @@ from partners import assurance, failures, policies, words
 from partners import incidents as verbs
 from partners.forms import CloseIncidentForm
 from partners.models import Incident
-from partners.views.common import refuse, staff_only
+from partners.views.common import refuse, staff_only, too_late
 from partners.views.sponsors import get_or_post
 
 PAGE = 50
@@ -50,9 +50,12 @@ def _row(incident: Incident) -> dict[str, object]:
 @operators_only
 def close(request: Request, pk: int) -> HttpResponse:
     """A page of its own: what was done about it is kept."""
-    incident = Incident.objects.open().filter(pk=pk).first()
+    incident = Incident.objects.filter(pk=pk).first()
     if incident is None:
         refuse(request)
+    if incident.closed_at is not None:  # by a colleague, or by the first press of two
+        too_late(request)
+        return redirect("partners:incidents")
     form = CloseIncidentForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return render(request, "partners/close_incident.jinja", {**_row(incident), "form": form})

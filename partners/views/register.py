@@ -48,12 +48,8 @@ def organisation(request: Request, pk: UUID) -> HttpResponse:
     partner = PartnerOrganisation.objects.select_related("organisation", "internal_sponsor").filter(pk=pk).first()
     if partner is None:
         refuse(request)
-    people = (
-        AccessRequest.objects.filter(organisation=partner)
-        .live()
-        .select_related("job", "invitation", "sponsor__user")
-        .order_by("last_name", "first_name", "pk")
-    )
+    live = progress.standing(AccessRequest.objects.filter(organisation=partner).live())
+    people = live.order_by("last_name", "first_name", "pk")
     page = Paginator(people, PAGE).get_page(request.GET.get("page"))
     agreements = Agreement.objects.filter(organisation=partner.pk).prefetch_related("facilities").order_by("-ends_at")
     context = {
@@ -63,10 +59,10 @@ def organisation(request: Request, pk: UUID) -> HttpResponse:
             {
                 "row": agreement,
                 "sections": words.sections(agreement.sections),
-                "from": agreement.starts_at.date(),
+                "from": dates.first_day(agreement.starts_at),
                 "until": dates.last_day(agreement.ends_at),
                 "facilities": words.listed(agreement.facilities.all()),
-                "classes": words.listed(agreement.classes),
+                "classes": words.classes(agreement.classes),
             }
             for agreement in agreements
         ],

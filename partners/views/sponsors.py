@@ -56,12 +56,7 @@ def requests(request: Request, partner: PartnerOrganisation) -> HttpResponse:
 
 
 def listed(partner: PartnerOrganisation) -> Any:
-    return (
-        AccessRequest.objects.filter(organisation=partner)
-        .select_related("sponsor__user", "job", "invitation")
-        .prefetch_related("caseloads")
-        .annotate(paused=progress.is_paused())
-    )
+    return progress.standing(AccessRequest.objects.filter(organisation=partner)).prefetch_related("caseloads")
 
 
 def row(request: AccessRequest) -> dict[str, Any]:
@@ -277,7 +272,7 @@ def ways_in(request: Request, pk: int) -> HttpResponse:
     """What a sponsor can do for a colleague who cannot come in, or whose address or account changed."""
     found = own(request, pk)
     if not may_need_help(found):
-        refuse(request)
+        return nothing_to_do(request, found)
     return render(request, "partners/ways_in.jinja", ways_in_page(found))
 
 
@@ -293,12 +288,18 @@ def ways_in_page(found: AccessRequest, **more: Any) -> dict[str, Any]:
     return {**context, **more}
 
 
+def nothing_to_do(request: Request, found: AccessRequest) -> HttpResponse:
+    """The job is at work, perhaps since the first press of a button that was pressed twice, or it is over."""
+    too_late(request)
+    return redirect("partners:request", pk=found.pk)
+
+
 @require_POST
 def start_again(request: Request, pk: int) -> HttpResponse:
     """ "Let them start again": the account at work was replaced, or somebody else used the link."""
     found = own(request, pk)
     if not may_need_help(found):
-        refuse(request)
+        return nothing_to_do(request, found)
     try:
         redemption.start_anew(found.invitation, by=request.user, because=Reset.Because.NEW_ACCOUNT)
     except Denied as reason:
@@ -311,7 +312,7 @@ def address(request: Request, pk: int) -> HttpResponse:
     """A colleague has a new work address."""
     found = own(request, pk)
     if not may_need_help(found):
-        refuse(request)
+        return nothing_to_do(request, found)
     form = AddressForm(request.POST if request.method == "POST" else None, partner=found.organisation)
     if form.is_valid():
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import date, datetime, tzinfo
 from urllib.parse import urlencode
@@ -20,6 +19,7 @@ from records import access
 from records.chart.frame import MENU, chart_of, open_frame, until
 from records.display import codes, dates, pages
 from records.models import Organisation, Section
+from records.models.grants import name_of_giver
 
 OPENINGS = 200
 """What one page of the history reads; a line tells all that one person opened on a day."""
@@ -86,8 +86,7 @@ def _basis(basis: access.Basis, zone: tzinfo) -> pages.Basis:
         caseload=basis.caseload,
         facility=basis.facility,
         purpose=basis.purpose,
-        # "tid:oid name": ids are for the audit, the name is for the reader.
-        given_by=re.sub(r"^[0-9a-f-]{36}:[0-9a-f-]{36} ", "", basis.given_by),
+        given_by=name_of_giver(basis.given_by),
         until=until(basis.ends_at, zone),
         sections=codes.joined(sections),
     )

@@ -16,5 +16,5 @@ READ = reading(newest(MOST_CURRENT, section=Section.CARE_PLANS))
 
 def page(patient_id: UUID, *, by: User) -> pages.CarePage:
     with viewing(by):
-        frame = open_frame(patient_id, "care", READ, by=by)
+        frame = open_frame(patient_id, "care", READ, by=by, named=True)
     return pages.CarePage(chart_of(frame), care.sort(care.of(row.fhir, frame.zone) for row in frame.rows))

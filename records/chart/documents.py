@@ -48,7 +48,7 @@ def file(
 
 def open_document(patient_id: UUID, document_id: UUID, here: str, *, by: User) -> tuple[Frame, Row]:
     with viewing(by):
-        frame = open_frame(patient_id, here, READ[here], by=by, row=document_id)
+        frame = open_frame(patient_id, here, READ[here], by=by, named=True, row=document_id)
         if not frame.rows:
             raise Refused(refused(frame.patient.pk, document_id, here, by=by))
     return frame, frame.rows[0]

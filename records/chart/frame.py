@@ -19,6 +19,7 @@ from clinicportal.texts import gettext_lazy
 from clinicportal.viewing import viewing
 from records import access, feeds, looks
 from records.access import Opened
+from records.chart import names
 from records.chart.rows import Row, from_columns, of_type, reading, split
 from records.compiled import Reading
 from records.display import allergies, banner, codes, dates, fhir, pages
@@ -84,12 +85,19 @@ class Frame:
         return of_type(self.rows, *types)
 
 
-def open_frame(patient_id: UUID, here: str, read: Reading = ONLY_ABOUT, *, by: User, **values: Any) -> Frame:
-    """Pass the audited door and read what the page needs. Runs inside `viewing(by)`."""
+def open_frame(
+    patient_id: UUID, here: str, read: Reading = ONLY_ABOUT, *, by: User, named: bool = False, **values: Any
+) -> Frame:
+    """Pass the audited door and read what the page needs. Runs inside `viewing(by)`.
+
+    `named`: the page says who and where, so what its rows refer to without a name gets one.
+    """
     opened = access.open_record(patient_id, here, by=by)
     since = looks.note(opened.patient, by=by)
     news = looks.news(opened.patient, since, by=by) if since else []
     about, rows = split(read(by, patient=opened.patient.pk, **values))
+    if named:
+        names.put((row.fhir for row in (*about, *rows) if row.type != "Patient"), opened.patient.source_id, by=by)
     return Frame(
         opened=opened,
         banner=tuple(about),
@@ -123,6 +131,7 @@ def chart_of(frame: Frame) -> pages.Chart:
         feed=feed_of(frame),
         here=frame.here,
         emergency=emergency_of(frame),
+        similar=opened.similar,
     )
 
 

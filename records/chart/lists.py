@@ -8,27 +8,33 @@ from uuid import UUID
 
 from clinicportal.models import User
 from clinicportal.viewing import viewing
+from records.chart import further
 from records.chart import rows as row_lists
 from records.chart.frame import Frame, chart_of, open_frame
-from records.chart.rows import MOST_CURRENT, Row, list_reading, newest, of_type, reading
+from records.chart.rows import Row, list_reading, of_type, reading
 from records.display import documents, encounters, immunisations, pages, problems, procedures
 from records.models import Section
 
-PROBLEMS = reading(newest(MOST_CURRENT, section=Section.PROBLEMS))
+PROBLEMS = reading(*further.few("problems"), whole={Section.PROBLEMS: ("Condition",)})
 
 LISTS: dict[str, tuple[Section, tuple[str, ...]]] = {
     "immunisations": (Section.IMMUNISATIONS, ("Immunization",)),
     "procedures": (Section.PROCEDURES, ("Procedure",)),
     "encounters": (Section.ENCOUNTERS, ("Encounter",)),
-    "documents": (Section.DOCUMENTS, ("DocumentReference", "DiagnosticReport")),
+    "documents": (
+        Section.DOCUMENTS,
+        ("DocumentReference", "DiagnosticReport", "Composition", "QuestionnaireResponse"),
+    ),
 }
 """Sections that are plain lists, newest first."""
+BESIDE = {here: tuple(further.few(here)) for here in LISTS}
+"""What the first page of each has beside its list."""
 
 
 def problems_page(patient_id: UUID, *, by: User) -> pages.ProblemsPage:
     with viewing(by):
-        frame = open_frame(patient_id, "problems", PROBLEMS, by=by)
-    return pages.ProblemsPage(chart_of(frame), problems_of(frame.rows, frame))
+        frame = open_frame(patient_id, "problems", PROBLEMS, by=by, named=True)
+    return pages.ProblemsPage(chart_of(frame), problems_of(frame.rows, frame), further.on_page(frame))
 
 
 def problems_of(rows: Iterable[Row], frame: Frame) -> problems.Problems:
@@ -37,7 +43,7 @@ def problems_of(rows: Iterable[Row], frame: Frame) -> problems.Problems:
 
 def allergies_page(patient_id: UUID, *, by: User) -> pages.AllergiesPage:
     with viewing(by):
-        frame = open_frame(patient_id, "allergies", by=by)
+        frame = open_frame(patient_id, "allergies", by=by, named=True)
     return pages.AllergiesPage(chart_of(frame))
 
 
@@ -46,16 +52,16 @@ def list_page(patient_id: UUID, here: str, *, by: User, before: UUID | None = No
     section, types = LISTS[here]
     most = row_lists.PAGE
     asked = {"row": before} if before else {}
+    read = list_reading(section, types, most + 1, continued=before is not None, beside=BESIDE[here])
     with viewing(by):
-        frame = open_frame(
-            patient_id, here, list_reading(section, types, most + 1, continued=before is not None), by=by, **asked
-        )
-    held = frame.rows
+        frame = open_frame(patient_id, here, read, by=by, named=True, **asked)
+    held = frame.of_type(*types)
     return pages.ListPage(
         chart=chart_of(frame),
         items=items_of(held[:most], here, frame),
         earlier=str(held[most - 1].id) if len(held) > most else None,
         continued=before is not None,
+        further=() if before else further.on_page(frame),
     )
 
 

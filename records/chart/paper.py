@@ -26,7 +26,9 @@ def for_paper(frame: Frame, *, by: User) -> Frame:
     kept_off = labelled_so([row.id for row in (*frame.banner, *frame.rows)], by=by)
 
     def left(rows: Iterable[Row]) -> tuple[Row, ...]:
-        return tuple(row for row in rows if row.id not in kept_off and NOT_TO_THE_PATIENT not in row.raw)
+        return tuple(
+            row for row in rows if row.id not in kept_off and NOT_TO_THE_PATIENT not in row.raw + row.medication
+        )
 
     return replace(frame, banner=left(frame.banner), rows=left(frame.rows))
 

@@ -8,9 +8,21 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Value, Window
+from django.db.models import (
+    CharField,
+    Count,
+    DateTimeField,
+    Exists,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    UUIDField,
+    Value,
+    Window,
+)
 from django.utils import timezone
 
 from clinicportal.models import User
@@ -19,17 +31,24 @@ from clinicportal.viewing import viewing
 from records import access, filters, looks, search
 from records.chart.frame import until
 from records.chart.rows import from_columns
-from records.compiled import Allowed, Reading
+from records.compiled import Allowed, IsAnyOf, Reading
 from records.display import banner, dates, news, pages
 from records.display.news import COUNTED
-from records.models import Grant, Membership, Patient, SavedFilter
+from records.filters import ALL, Filter
+from records.models import Grant, Look, Membership, Patient, SavedFilter
 
 PAGE = 50
-CASELOAD, AFTER = uuid.uuid4(), uuid.uuid4()
+CASELOAD, AFTER, FACILITY = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+BORN_FROM, BORN_BEFORE, GENDER = "0001-01-04", "0001-01-05", "4 gender"
 
 
-def in_list(allowed: Allowed, caseload: UUID | None = None, show: str = "") -> QuerySet[Patient]:
+def in_list(allowed: Allowed, show: str = "", **of: Any) -> QuerySet[Patient]:
+    """`of` holds those of caseload, facility, born_from, born_before and gender that are asked for."""
     patients = allowed.listed.filter(replaced_by=None)
+    named = {"facility": "source__facility", "born_from": "birth_date__gte", "born_before": "birth_date__lt"}
+    patients = patients.filter(**{named.get(name, name): of[name] for name in of if name != "caseload"})
+    if "born_before" in of:
+        patients = patients.exclude(birth_date="")
     if show == SavedFilter.Show.RECENT:
         patients = patients.filter(looks__user=allowed.user)
     if show == SavedFilter.Show.NEW:
@@ -40,8 +59,9 @@ def in_list(allowed: Allowed, caseload: UUID | None = None, show: str = "") -> Q
             section__isnull=False,
         )
         patients = patients.filter(Exists(news), looks__user=allowed.user)
-    if caseload:
-        patients = patients.filter(pk__in=Membership.objects.in_force().filter(caseload=caseload).values("patient"))
+    if "caseload" in of:
+        mine = Membership.objects.in_force().filter(caseload=of["caseload"])
+        patients = patients.filter(pk__in=mine.values("patient"))
     return patients
 
 
@@ -52,11 +72,14 @@ def by_name(patients: QuerySet[Patient], most: int) -> Any:
 
 
 @cache
-def listing(most: int, *, of_caseload: bool, continued: bool, show: str = "") -> Reading:
-    """A page of the list; `continued`: what stands behind the patient `after` in the order of names."""
+def listing(most: int, *of: str, continued: bool, show: str = "") -> Reading:
+    """A page of the list; `of` names what it is filtered by (Filter.values).
 
-    def build(allowed: Allowed, caseload: UUID | None = None, after: UUID | None = None) -> Any:
-        patients = in_list(allowed, caseload, show)
+    `continued`: what stands behind the patient `after` in the order of names.
+    """
+
+    def build(allowed: Allowed, after: UUID | None = None, **filtered: Any) -> Any:
+        patients = in_list(allowed, show, **filtered)
         if show == SavedFilter.Show.RECENT:
             counted = patients.annotate(total=Window(Count("*")))
             return counted.order_by("-looks__at").values_list(*access.COLUMNS, "total")[:most]
@@ -65,8 +88,15 @@ def listing(most: int, *, of_caseload: bool, continued: bool, show: str = "") ->
             patients = patients.filter(sort_name__gte=name).exclude(sort_name=name, id__lte=after)
         return by_name(patients, most)
 
-    stand_ins = {**({"caseload": CASELOAD} if of_caseload else {}), **({"after": AFTER} if continued else {})}
-    return Reading(build, **stand_ins)
+    stand_ins = {
+        "caseload": CASELOAD,
+        "facility": FACILITY,
+        "born_from": BORN_FROM,
+        "born_before": BORN_BEFORE,
+        "gender": GENDER,
+    }
+    held = {name: stand_ins[name] for name in of}
+    return Reading(build, **held, **({"after": AFTER} if continued else {}))
 
 
 @cache
@@ -80,6 +110,21 @@ def finding(terms: int, most: int) -> Reading:
     return Reading(build, **{f"part{n}": str(uuid.uuid4()) for n in range(terms)})
 
 
+def _marks(allowed: Allowed, patients: list[UUID], names: list[str]) -> list[Any]:
+    """When the reader opened `patients` last; and which of `names` more than one of all their patients has."""
+    looked = Look.objects.filter(IsAnyOf("patient_id", patients), user=allowed.user)
+    namesakes = allowed.listed.filter(IsAnyOf("name_key", names, CharField), replaced_by=None)
+    alike = namesakes.values("name_key").annotate(people=Count("pk")).filter(people__gt=1)
+    nobody, never = Value(None, UUIDField()), Value(None, DateTimeField())
+    return [
+        looked.values_list("patient", "at", Value("", CharField())),
+        alike.annotate(nobody=nobody, never=never).values_list("nobody", "never", "name_key"),
+    ]
+
+
+MARKS = Reading(_marks, patients=[uuid.uuid4()], names=["3 names"])
+
+
 @dataclass(frozen=True)
 class Shown:
     """One page of patients as read and written down, with the bases on which they are shown."""
@@ -87,6 +132,8 @@ class Shown:
     patients: list[Patient]
     bases: dict[UUID, tuple[access.Basis, ...]]
     seen: dict[UUID, looks.Seen]
+    alike: set[str]
+    """Name keys that more than one of all the patients of the reader has."""
     total: int
     more: bool
 
@@ -98,36 +145,41 @@ def shown_of(
     patients = access.patients_of(values[:-1] for values in found[:most])
     every = {patient.pk: patient for patient in (*patients, *besides)}
     access.list_patients(every.values(), by=by, searched=searched)
-    ids = [patient.pk for patient in patients]
+    names = sorted({patient.name_key for patient in every.values()} - {""})
+    marks = MARKS(by, patients=[patient.pk for patient in patients], names=names)
     total = found[0][-1] if found else 0
-    return Shown(patients, access.bases_of_all(every.values(), by=by), looks.seen(ids, by=by), total, len(found) > most)
+    return Shown(
+        patients,
+        bases=access.bases_of_all(every.values(), by=by),
+        seen=looks.seen({patient: at for patient, at, _name in marks if patient}, by=by),
+        alike={name for _patient, _at, name in marks if name},
+        total=total,
+        more=len(found) > most,
+    )
 
 
-def list_page(
-    *, by: User, caseload: UUID | None = None, show: str = "", after: UUID | None = None
-) -> pages.PatientsPage:
-    """The patients of the caseloads that `by` has grants for, by name, what follows `after`; `show` names a filter.
+def list_page(*, by: User, asked: Filter, after: UUID | None = None) -> pages.PatientsPage:
+    """The patients of the caseloads that `by` has grants for and whom the filter names, what follows `after`; by name.
 
     What was opened recently is one page, the newest first.
     """
-    of_caseload = {"caseload": caseload} if caseload else {}
-    asked = {**of_caseload, **({"after": after} if after else {})}
     with viewing(by, listing=True):
-        read = listing(PAGE + 1, of_caseload=bool(caseload), continued=bool(after), show=show)
+        values = asked.values
+        read = listing(PAGE + 1, *sorted(values), continued=bool(after), show=asked.show)
         # On the first page, which is where everybody begins. A reviewer comes from the review, and goes back there.
         on_top = by.emergencies and not after and not by.is_staff_member
         urgent = access.visible_patients(sorted(by.emergencies), by=by) if on_top else []
-        shown = shown_of(read(by, **asked), by=by, most=PAGE, besides=urgent)
+        found = read(by, **values, **({"after": after} if after else {}))
+        shown = shown_of(found, by=by, most=PAGE, besides=urgent)
         grants = grants_of(by)
-        total = count(by=by, show=show, **of_caseload) if after else shown.total
+        total = count(by=by, asked=asked) if after else shown.total
         kept = filters.kept(by=by)
-    made = list_of(shown, grants, caseload=caseload, total=total, first=total - shown.total + 1)
+    made = list_of(shown, grants, asked=asked, total=total, first=total - shown.total + 1)
     return replace(
         made,
-        show=show,
-        kept=kept,
+        kept=tuple(replace(one, chosen=one.query == urlencode(asked.query)) for one in kept),
         urgent=urgent_of(urgent, shown),
-        following=None if show == SavedFilter.Show.RECENT else made.following,
+        following=None if asked.show == SavedFilter.Show.RECENT else made.following,
     )
 
 
@@ -159,14 +211,21 @@ def found_page(text: str, *, by: User) -> pages.PatientsPage:
     return list_of(shown, grants, searched=text)
 
 
-def count(*, by: User, show: str, **asked: Any) -> int:
-    found = listing(1, of_caseload="caseload" in asked, continued=False, show=show)(by, **asked)
+def count(*, by: User, asked: Filter) -> int:
+    values = asked.values
+    found = listing(1, *sorted(values), continued=False, show=asked.show)(by, **values)
     return found[0][-1] if found else 0
 
 
 GRANTS = Reading(
     lambda allowed: Grant.objects.in_force_for(allowed.user).values_list(
-        "ends_at", "organisation__agreements__ends_at", "caseload", "caseload__name", "organisation__name"
+        "ends_at",
+        "organisation__agreements__ends_at",
+        "caseload",
+        "caseload__name",
+        "caseload__facility",
+        "caseload__facility__name",
+        "organisation__name",
     )
 )
 
@@ -179,29 +238,25 @@ def list_of(
     shown: Shown,
     grants: Sequence[tuple[Any, ...]],
     *,
-    caseload: UUID | None = None,
+    asked: Filter = ALL,
     total: int | None = None,
     first: int = 1,
     searched: str = "",
 ) -> pages.PatientsPage:
     zone, today = timezone.get_current_timezone(), timezone.localdate()
     people = [banner.of(from_columns(p), today, zone, facility=p.source.facility.name) for p in shown.patients]
-    alike = banner.similar(people)
-    named = {caseload: name for _ends, _agreed, caseload, name, _owner in grants if caseload}
+    caseloads = {caseload: name for _ends, _agreed, caseload, name, *_rest in grants if caseload}
+    facilities = {facility: name for *_rest, facility, name, _owner in grants if facility}
     ends = [min(ends_at, agreed) for ends_at, agreed, *_rest in grants]
     return pages.PatientsPage(
-        rows=tuple(
-            patient_row(patient, who, shown, zone, similar=place in alike)
-            for place, (patient, who) in enumerate(zip(shown.patients, people, strict=True))
-        ),
+        rows=tuple(patient_row(patient, who, shown, zone) for patient, who in zip(shown.patients, people, strict=True)),
         organisation=grants[0][-1] if grants else "",
-        caseloads=(
-            pages.Choice("", _("All caseloads"), chosen=caseload is None),
-            *(
-                pages.Choice(str(pk), name, chosen=pk == caseload)
-                for pk, name in sorted(named.items(), key=lambda i: i[1])
-            ),
-        ),
+        caseloads=choices(caseloads, asked.caseload, _("All caseloads")),
+        facilities=choices(facilities, asked.facility, _("All facilities")),
+        show=asked.show,
+        age=asked.age,
+        gender=asked.gender,
+        query=asked.query,
         total=total,
         first=first,
         until=until(max(ends), zone) if ends else None,
@@ -212,14 +267,22 @@ def list_of(
     )
 
 
-def patient_row(patient: Patient, who: banner.Who, shown: Shown, zone: tzinfo, *, similar: bool) -> pages.PatientRow:
+def choices(named: dict[UUID, str], chosen: UUID | None, every: str) -> tuple[pages.Choice, ...]:
+    ordered = sorted(named.items(), key=lambda item: item[1])
+    return (
+        pages.Choice("", every, chosen=chosen is None),
+        *(pages.Choice(str(pk), name, chosen=pk == chosen) for pk, name in ordered),
+    )
+
+
+def patient_row(patient: Patient, who: banner.Who, shown: Shown, zone: tzinfo) -> pages.PatientRow:
     bases, seen = shown.bases[patient.pk], shown.seen.get(patient.pk)
     return pages.PatientRow(
         id=str(patient.pk),
         who=who,
         why=(bases[0].label, until(bases[0].ends_at, zone)) if bases else None,
         caseload=bases[0].caseload if bases else "",
-        similar=similar,
+        similar=patient.name_key in shown.alike,
         opened=dates.of_moment(seen.at, zone) if seen else None,
         news=news.of(seen.news) if seen else None,
     )

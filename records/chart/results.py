@@ -1,95 +1,96 @@
-"""Results and vitals: flowsheets by group, the trend of one test, and what has no column."""
+"""Results and vitals: flowsheets by group, trends, filters that look through the whole record, what has no column."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Subquery
+from django.db.models import CharField
 from django.utils import timezone
 
 from clinicportal.models import User
 from clinicportal.texts import gettext as _
 from clinicportal.texts import gettext_lazy
 from clinicportal.viewing import viewing
+from records.chart import every_test, further, names, trends
 from records.chart import rows as row_lists
 from records.chart.frame import Frame, chart_of, open_frame
-from records.chart.rows import (
-    COLUMNS,
-    MOST_OF_A_TEST,
-    PAGE,
-    PATIENT,
-    ROW,
-    Row,
-    earlier_versions,
-    newest,
-    newest_first,
-    of_type,
-    older,
-    reading,
-    rows_of,
-)
-from records.compiled import Allowed, Reading
-from records.display import banner, documents, fhir, files, flowsheet, pages, results, trend
-from records.models import Section
+from records.chart.rows import ROW, Row, earlier_versions, newest, of_type, older, reading
+from records.chart.values import results_of
+from records.compiled import IsAnyOf, Reading
+from records.display import documents, fhir, files, flowsheet, pages, results, together, trend
+from records.display.flowsheet import Panel
 
-SECTION = {"results": Section.RESULTS, "vitals": Section.VITALS}
 FROM = datetime(1, 2, 3, 4, 5, 6, 11, tzinfo=UTC)
+CODES = ["2 codes of tests"]
+TYPES = [*every_test.TYPES, *further.OF_RESULTS.types]
 
 
 @cache
-def sheet_reading(section: str, most: int, *, continued: bool, within: bool) -> Reading:
-    which: dict[str, Any] = {"section": section, "type__in": ["Observation", "DiagnosticReport"]}
+def sheet_reading(
+    section: str, most: int, *, continued: bool, within: bool, coded: bool = False, flagged: bool = False
+) -> Reading:
+    """A page of results; `coded`: of tests with one of `codes`; `flagged`: that may be; `within`: after `since`."""
+    where: list[Any] = []
+    which: dict[str, Any] = {"section": section}
     stand_ins: dict[str, Any] = {}
+    if coded:
+        where.append(IsAnyOf("code", CODES, CharField))
+        stand_ins["codes"] = CODES
+    # The words of the condition of an index, so that PostgreSQL takes it (records/models/resources.py).
+    which |= {"type": "Observation", "may_be_flagged": True} if flagged else {"type__in": TYPES}
     if within:
         which["time__gte"] = stand_ins["since"] = FROM
     if continued:
-        return reading(*older(most, **which), row=ROW, **stand_ins)
-    return reading(newest(most, **which), **stand_ins)
+        return reading(*older(most, *where, **which), row=ROW, **stand_ins)
+    return reading(newest(most, *where, **which), **stand_ins)
 
 
-def statement(here: str, asked: Asked, most: int) -> tuple[Reading, dict[str, Any]]:
+def statement(here: str, asked: Asked, group: every_test.Group | None, most: int) -> tuple[Reading, dict[str, Any]]:
     """What to run for a page of results, and the values it needs."""
     values: dict[str, Any] = {"row": asked.before} if asked.before else {}
     within = asked.period in _DAYS
     if within:
         values["since"] = timezone.now() - timedelta(days=_DAYS[asked.period])
-    return sheet_reading(SECTION[here], most, continued=asked.before is not None, within=within), values
-
-
-def _same_test(allowed: Allowed, patient: UUID, row: UUID) -> Any:
-    """Observations with the code of `row`; the page then keeps those of its unit."""
-    held = allowed.resources.filter(patient=patient, type="Observation")
-    of_code = held.filter(code=Subquery(held.filter(pk=row).values("code")[:1]))
-    return newest_first(of_code).values_list(*COLUMNS)[:MOST_OF_A_TEST]
-
-
-SAME_TEST = Reading(_same_test, patient=PATIENT, row=ROW)
-
-
-def results_of(rows: Iterable[Row], frame: Frame, earlier: dict[UUID, fhir.Json] | None = None) -> list[results.Result]:
-    person = banner.person(frame.about, frame.today)
-    return [
-        results.of(row.fhir, frame.zone, person=person, earlier=(earlier or {}).get(row.id), row=str(row.id))
-        for row in of_type(rows, "Observation")
-    ]
+    if group:
+        values["codes"] = list(group.codes)
+    read = sheet_reading(
+        every_test.SECTION[here],
+        most,
+        continued=asked.before is not None,
+        within=within,
+        coded=group is not None,
+        flagged=asked.only_flagged,
+    )
+    return read, values
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the reader asked of the results page."""
+    """What the reader asked of the results page. Group and test are named by our id of a result or report of theirs."""
 
-    group: str = ""
+    group: UUID | None = None
+    test: UUID | None = None
     period: str = ""
     only_flagged: bool = False
     before: UUID | None = None
-    trend: UUID | None = None
-    trend_period: str = "1y"
+    trends: tuple[UUID, ...] = ()
+    trend_period: str = ""
+
+    @property
+    def filtered(self) -> bool:
+        return bool(self.group or self.test or self.only_flagged or self.period in _DAYS)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The filter as an address keeps it."""
+        kept = {"group": self.group, "test": self.test, "from": self.period, "flagged": self.only_flagged and 1}
+        return {name: str(value) for name, value in kept.items() if value}
 
 
 PERIODS = {
@@ -104,64 +105,76 @@ _DAYS = {"6m": 183, "1y": 366, "5y": 1827}
 def page(patient_id: UUID, asked: Asked, *, by: User, here: str = "results") -> pages.ResultsPage:
     """The page of results or of vitals, which are laid out alike."""
     most = row_lists.MOST_RESULTS
+    named = asked.test or asked.group
     with viewing(by):
-        read, values = statement(here, asked, most + 1)
+        held = every_test.read(patient_id, every_test.SECTION[here], by=by) if named else ()
+        group = every_test.group_of(named, held, patient_id, by=by, alone=bool(asked.test)) if named else None
+        read, values = statement(here, asked, group, most + 1)
         frame = open_frame(patient_id, here, read, by=by, **values)
-        of_trend = rows_of(SAME_TEST(by, patient=frame.patient.pk, row=asked.trend)) if asked.trend else []
+        of_trend = trends.read(asked.trends, by=by, patient=frame.patient.pk)
         earlier = earlier_versions(frame.rows[:most])
+        names.put((row.fhir for row in frame.of_type("ImagingStudy")), frame.patient.source_id, by=by)
     more, rows = len(frame.rows) > most, frame.rows[:most]
-    sheets, others = flowsheet.arrange(results_of(rows, frame, earlier), panels_of(rows))
-    drawn = trend_of(of_trend, asked, frame)
-    shown, listed_others = filtered(sheets, others, asked)
+    found = results_of(rows, frame, earlier)
+    sheets, others = arranged(found, rows, asked, group)
+    drawn = trends.drawn(asked.trends, of_trend, asked.trend_period, frame)
+    listed_reports = reports_of(rows, asked, frame)
+    choices = every_test.choices(held) if named else every_test.choices_of_page(sheets, others, rows)
     return pages.ResultsPage(
         chart=chart_of(frame),
-        sheets=shown,
-        others=listed_others,
-        reports=reports_of(rows, asked, frame),
-        groups=groups_of(sheets, asked),
+        sheets=sheets,
+        others=others,
+        reports=listed_reports,
+        imaging=imaging_of(rows, frame),
+        groups=every_test.chosen(choices.groups, asked.group, _("All groups")),
+        tests=every_test.chosen(choices.tests, asked.test, _("All tests")),
         periods=tuple(pages.Choice(value, str(text), chosen=value == asked.period) for value, text in PERIODS.items()),
         only_flagged=asked.only_flagged,
-        shown=sum(sheet.values for sheet in shown) + len(listed_others),
-        read=sum(row.type == "Observation" for row in rows),
+        shown=sum(sheet.values for sheet in sheets) + len(others),
+        read=sum(not result.is_panel for result in found) if not asked.only_flagged else len(others),
+        filtered=asked.filtered,
+        more=more,
+        of_all_tests=bool(named),
         new=frozenset(map(str, frame.new)),
-        trend=drawn,
-        trend_periods=trend_periods(asked, drawn),
-        trend_after=place_of(drawn, shown),
-        earlier=str(rows[-1].id) if more else None,
+        trend=drawn if isinstance(drawn, trend.Trend) else None,
+        together=drawn if isinstance(drawn, together.Together) else None,
+        trend_periods=trends.periods(asked.trends, drawn.period) if drawn else (),
+        trend_after=place_of(drawn, sheets),
+        together_links=tuple(together_link(sheet) for sheet in sheets),
+        whole_links=() if asked.filtered else tuple(whole_link(sheet, choices, asked) for sheet in sheets),
+        earlier="?" + urlencode({**asked.query, "before": str(rows[-1].id)}) if more else None,
+        newest="?" + urlencode(asked.query) if asked.query else "",
         continued=asked.before is not None,
     )
 
 
-OTHERS = "other"
-
-
-def group_key(title: str) -> str:
-    """A panel in an address: what was tested does not belong there in words."""
-    return f"{zlib.crc32(title.encode()):08x}"
-
-
-def groups_of(sheets: Sequence[flowsheet.Flowsheet], asked: Asked) -> tuple[pages.Choice, ...]:
-    named = {group_key(sheet.panel): sheet.panel for sheet in sheets}
-    choices = {"": _("All groups"), **named, OTHERS: _("Other results")}
-    return tuple(pages.Choice(key, title, chosen=key == asked.group) for key, title in choices.items())
-
-
-def filtered(
-    sheets: Sequence[flowsheet.Flowsheet], others: Sequence[results.Result], asked: Asked
+def arranged(
+    found: Sequence[results.Result], rows: Sequence[Row], asked: Asked, group: every_test.Group | None
 ) -> tuple[tuple[flowsheet.Flowsheet, ...], tuple[results.Result, ...]]:
-    if asked.group:
-        sheets = [sheet for sheet in sheets if group_key(sheet.panel) == asked.group]
-        others = others if asked.group == OTHERS else ()
+    """Tables and the list of others. What is flagged is a list: in a table a value left out would look not measured."""
     if asked.only_flagged:
-        sheets = [kept for kept in (sheet.only_flagged() for sheet in sheets) if kept.rows]
-        others = [result for result in others if result.flag.outside]
-    return tuple(sheets), tuple(others[:PAGE])
+        flagged = (result for result in found if result.flag.outside)
+        return (), tuple(sorted(flagged, key=lambda result: result.when.order, reverse=True))
+    panels = panels_of(rows)
+    if group:
+        own = {r.reference: Panel(group.title, place) for place, r in enumerate(sorted(found, key=group.place_of))}
+        return flowsheet.arrange(found, own, most_dates=len(found))
+    return flowsheet.arrange(found, panels)
+
+
+def together_link(sheet: flowsheet.Flowsheet) -> str:
+    """Draws all tests of a table on one time axis; "" where there is one only."""
+    columns = [column.row for column in sheet.columns]
+    return trends.address(columns) + "#trend" if len(columns) > 1 else ""
+
+
+def whole_link(sheet: flowsheet.Flowsheet, choices: every_test.Choices, asked: Asked) -> str:
+    """Shows all dates of the group of a table."""
+    return "?" + urlencode({"group": choices.group_named(sheet.panel)}) if sheet.earlier else ""
 
 
 def reports_of(rows: Iterable[Row], asked: Asked, frame: Frame) -> tuple[documents.Document, ...]:
     """Reports whose own words would be lost among single results: with a conclusion, a file, or without results."""
-    if asked.only_flagged or asked.group not in ("", OTHERS):
-        return ()
     held = of_type(rows, "DiagnosticReport")
     found = [(row, documents.of(row.fhir, frame.zone, with_bodies=False, row=str(row.id))) for row in held]
     return documents.sort(
@@ -169,28 +182,15 @@ def reports_of(rows: Iterable[Row], asked: Asked, frame: Frame) -> tuple[documen
     )
 
 
-def trend_of(rows: Sequence[Row], asked: Asked, frame: Frame) -> trend.Trend | None:
-    column = results_of(rows, frame)
-    target = next((result for result in column if result.row == str(asked.trend)), None)
-    if target is None:
-        return None
-    same = [r for r in column if r.column == target.column or (r.key == target.key and not r.usable)]
-    return trend.of(same, frame.today, asked.trend_period)
+def imaging_of(rows: Iterable[Row], frame: Frame) -> pages.Further:
+    """Studies that took pictures; what was found on them is in a report."""
+    held = of_type(rows, *further.OF_RESULTS.types)
+    return pages.Further("imaging", str(further.OF_RESULTS.title), further.entries_of(held, frame))
 
 
-def trend_periods(asked: Asked, drawn: trend.Trend | None) -> tuple[pages.Link, ...]:
-    names = {"3m": _("3 months"), "1y": _("1 year"), "5y": _("5 years"), "all": _("All")}
-    if drawn is None:
-        return ()
-    return tuple(
-        pages.Link(f"?trend={asked.trend}&over={period}#trend", name, current=period == drawn.period)
-        for period, name in names.items()
-    )
-
-
-def place_of(drawn: trend.Trend | None, sheets: Sequence[flowsheet.Flowsheet]) -> int:
-    """The sheet whose column the trend draws."""
-    if drawn is None:
+def place_of(drawn: trend.Trend | together.Together | None, sheets: Sequence[flowsheet.Flowsheet]) -> int:
+    """The sheet whose column the trend draws, -1 for none. Several stand above all: they may be of several sheets."""
+    if not isinstance(drawn, trend.Trend):
         return -1
     for place, sheet in enumerate(sheets):
         if any((column.key, column.unit_key) == drawn.latest.column for column in sheet.columns):
@@ -198,11 +198,11 @@ def place_of(drawn: trend.Trend | None, sheets: Sequence[flowsheet.Flowsheet]) -
     return -1
 
 
-def panels_of(rows: Iterable[Row]) -> dict[str, flowsheet.Panel]:
+def panels_of(rows: Iterable[Row]) -> dict[str, Panel]:
     """Which report lists which result."""
-    panels: dict[str, flowsheet.Panel] = {}
+    panels: dict[str, Panel] = {}
     for row in of_type(rows, "DiagnosticReport"):
         title = documents.of(row.fhir, with_bodies=False).title
         for place, reference in enumerate(fhir.mappings(row.fhir.get("result"))):
-            panels.setdefault(f"Observation/{fhir.local_id(reference)}", flowsheet.Panel(title, place))
+            panels.setdefault(f"Observation/{fhir.local_id(reference)}", Panel(title, place))
     return panels

@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db.models import Case, Exists, F, Q, QuerySet, Subquery, Value, When
 
 from records.compiled import Allowed, Reading
-from records.display import fhir
+from records.display import fhir, medicines
 from records.models import Patient, Resource, ResourceVersion, Section
 
 PAGE = 50
@@ -45,10 +45,12 @@ class Row:
     number: int
     received_at: datetime
     raw: str
+    medication: str
+    """What the Medication says that it refers to; "" for none."""
 
     @cached_property
     def fhir(self) -> fhir.Json:
-        return fhir.load(self.raw)
+        return medicines.holding(fhir.load(self.raw), self.medication)
 
 
 COLUMNS = tuple(Row.__dataclass_fields__)
@@ -63,11 +65,11 @@ def newest_first(queryset: QuerySet[Resource]) -> QuerySet[Resource]:
     return queryset.order_by(F("time").desc(nulls_last=True), "-id")
 
 
-def newest(most: int, **which: Any) -> Part:
-    return lambda held: newest_first(held.filter(**which))[:most]
+def newest(most: int, *where: Any, **which: Any) -> Part:
+    return lambda held: newest_first(held.filter(*where, **which))[:most]
 
 
-def older(most: int, **which: Any) -> list[Part]:
+def older(most: int, *where: Any, **which: Any) -> list[Part]:
     """What follows ROW in `newest_first`: pages go by the last row seen, not by counting.
 
     Two parts, as an OR would make the database look at every row: the dated ones, then the undated.
@@ -75,12 +77,12 @@ def older(most: int, **which: Any) -> list[Part]:
 
     def dated(held: QuerySet[Resource]) -> QuerySet[Resource]:
         time = time_of_row(held)
-        wanted = held.filter(**which, time__lte=time).exclude(time=time, id__gte=ROW)
+        wanted = held.filter(*where, **which, time__lte=time).exclude(time=time, id__gte=ROW)
         return newest_first(wanted)[:most]
 
     def undated(held: QuerySet[Resource]) -> QuerySet[Resource]:
         is_dated = Exists(held.filter(pk=ROW, time__isnull=False))
-        return newest_first(held.filter(**which, time=None).filter(is_dated | Q(id__lt=ROW)))[:most]
+        return newest_first(held.filter(*where, **which, time=None).filter(is_dated | Q(id__lt=ROW)))[:most]
 
     return [dated, undated]
 
@@ -118,12 +120,14 @@ def reading(*parts: Part, whole: Mapping[Section, tuple[str, ...]] | None = None
 
 
 @cache
-def list_reading(section: str, types: tuple[str, ...], most: int, *, continued: bool) -> Reading:
-    """A page of one section, newest first; `continued`: what follows `row`."""
+def list_reading(
+    section: str, types: tuple[str, ...], most: int, *, continued: bool, beside: tuple[Part, ...] = ()
+) -> Reading:
+    """A page of one section, newest first, with what stands `beside` it; `continued`: what follows `row`."""
     which = {"section": section, "type__in": types}
     if continued:
         return reading(*older(most, **which), row=ROW)
-    return reading(newest(most, **which))
+    return reading(newest(most, **which), *beside)
 
 
 def split(found: Iterable[Sequence[Any]]) -> tuple[list[Row], list[Row]]:

@@ -10,7 +10,7 @@ from clinicportal.texts import gettext_lazy
 from records.chart.frame import Frame
 from records.chart.rows import versions_of
 from records.display import allergies, banner, dates, fhir, medicines, results, since, timeline
-from records.display.news import News
+from records.display.news import ROUTINE, News
 
 MOST_READ = 40
 """So many of the newest entries are read for lines of their own; the rest is counted."""
@@ -21,6 +21,18 @@ WORDS = {
     "Procedure": ("procedures", gettext_lazy("New procedure")),
     "Encounter": ("encounters", gettext_lazy("New encounter")),
     "DocumentReference": ("documents", gettext_lazy("New document")),
+    "Composition": ("documents", gettext_lazy("New document")),
+    "QuestionnaireResponse": ("documents", gettext_lazy("New answers")),
+    "ImagingStudy": ("results", gettext_lazy("New imaging study")),
+    "MedicationDispense": ("medicines", gettext_lazy("Dispensed")),
+    "MedicationAdministration": ("medicines", gettext_lazy("Given")),
+    "ClinicalImpression": ("problems", gettext_lazy("New impression")),
+    "FamilyMemberHistory": ("problems", gettext_lazy("New family history")),
+    "Device": ("procedures", gettext_lazy("New device")),
+    "DeviceUseStatement": ("procedures", gettext_lazy("New use of a device")),
+    "Appointment": ("encounters", gettext_lazy("New appointment")),
+    "EpisodeOfCare": ("encounters", gettext_lazy("New episode of care")),
+    "ImmunizationRecommendation": ("immunisations", gettext_lazy("New recommendation")),
 }
 
 
@@ -37,7 +49,8 @@ def read(frame: Frame) -> Looked:
 
 
 def lines(frame: Frame) -> list[News]:
-    return [news for news in frame.news if news.counts][:MOST_READ]
+    counted = [news for news in frame.news if news.counts]
+    return sorted(counted, key=lambda news: news.type in ROUTINE)[:MOST_READ]
 
 
 def panel(frame: Frame, looked: Looked) -> since.Since | None:
@@ -52,7 +65,7 @@ def panel(frame: Frame, looked: Looked) -> since.Since | None:
 
 def items(frame: Frame, looked: Looked) -> Iterator[since.Item]:
     for news in lines(frame):
-        body = fhir.load(news.raw)
+        body = medicines.holding(fhir.load(news.raw), news.medication)
         if news.type == "Observation":
             if item := of_observation(news, body, frame, looked):
                 yield item

@@ -14,13 +14,13 @@ from clinicportal.rules import Denied
 from clinicportal.texts import gettext as _
 from clinicportal.viewing import viewing
 from records import access, ips, policies
-from records.chart import since
+from records.chart import names, since
 from records.chart.frame import Frame, chart_of, open_frame
 from records.chart.lists import items_of, problems_of
 from records.chart.medicines import medicines_of
 from records.chart.paper import for_paper
-from records.chart.results import results_of
 from records.chart.rows import MOST_CURRENT, Row, earlier_versions, newest, of_type, reading
+from records.chart.values import results_of
 from records.display import banner, dates, flowsheet, pages, results
 from records.models import Section
 
@@ -44,7 +44,7 @@ READ = reading(
 
 READ_ALL = reading(
     newest(MOST_CURRENT, section=Section.IMMUNISATIONS, type="Immunization"),
-    newest(MOST_CURRENT, section=Section.PROCEDURES, type="Procedure"),
+    newest(MOST_CURRENT, section=Section.PROCEDURES, type__in=("Procedure", "DeviceUseStatement", "Device")),
     newest(RECENT_RESULTS, section=Section.RESULTS, type="Observation"),
     newest(RECENT_RESULTS, section=Section.VITALS, type="Observation"),
     newest(MOST_CURRENT, section=Section.CARE_PLANS, type="CarePlan"),
@@ -63,6 +63,9 @@ def page(patient_id: UUID, *, by: User, printed: bool = False) -> pages.SummaryP
         recent = newest_of_each(frame.of_type("Observation"))
         earlier = earlier_versions(recent)
         looked = since.read(frame)
+        # Of all that the summary draws only these say who: the other pages name the rest.
+        stated = [row.fhir for row in frame.of_type("MedicationStatement")]
+        names.put(stated, frame.patient.source_id, by=by)
     includes = frame.opened.includes
     return pages.SummaryPage(
         chart=chart_of(frame),
@@ -86,7 +89,7 @@ def take(patient_id: UUID, *, by: User) -> str:
     """The summary as a FHIR document (records/ips.py), having written down that `by` took it."""
     with viewing(by):
         policies.check_can_take_away(by)
-        frame = open_frame(patient_id, "summary", READ_ALL, by=by)
+        frame = open_frame(patient_id, "summary", READ_ALL, by=by, named=True)
         event = access.write_down(
             audit.Type.RECORD_TAKEN, frame.opened, "summary", by=by, detail={"form": "IPS document"}
         )

@@ -24,15 +24,16 @@ ALWAYS, NEVER = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 SECTIONS = {
-    Section.ENCOUNTERS: ("Encounter",),
-    Section.RESULTS: ("DiagnosticReport",),
-    Section.DOCUMENTS: ("DocumentReference", "DiagnosticReport"),
-    Section.MEDICINES: ("MedicationRequest", "MedicationStatement"),
-    Section.PROBLEMS: ("Condition",),
+    Section.ENCOUNTERS: ("Encounter", "Appointment", "EpisodeOfCare"),
+    Section.RESULTS: ("DiagnosticReport", "ImagingStudy"),
+    Section.DOCUMENTS: ("DocumentReference", "DiagnosticReport", "Composition", "QuestionnaireResponse"),
+    Section.MEDICINES: ("MedicationRequest", "MedicationStatement", "MedicationDispense"),
+    Section.PROBLEMS: ("Condition", "ClinicalImpression", "FamilyMemberHistory"),
     Section.ALLERGIES: ("AllergyIntolerance",),
     Section.IMMUNISATIONS: ("Immunization",),
-    Section.PROCEDURES: ("Procedure",),
+    Section.PROCEDURES: ("Procedure", "DeviceUseStatement"),
 }
+"""Not doses, of which a stay has hundreds, and not devices, which are not dated: both stand on their pages."""
 
 
 @cache
@@ -75,7 +76,9 @@ def page(patient_id: UUID, *, by: User, before: UUID | None = None) -> pages.Tim
     most = row_lists.PAGE
     with viewing(by):
         asked = {"row": before} if before else {}
-        frame = open_frame(patient_id, "timeline", entries(most + 1, continued=before is not None), by=by, **asked)
+        frame = open_frame(
+            patient_id, "timeline", entries(most + 1, continued=before is not None), by=by, named=True, **asked
+        )
         held = in_order(frame.rows, most + 1)
         more, held = len(held) > most, held[:most]
         tested = tests_between(frame.patient.pk, held, by=by, is_first=before is None, is_last=not more)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from . import (
+    beside,
     care,
     conditions,
     consents,
@@ -58,6 +59,7 @@ def chart(ordinal: int, places: Places, *, patients: int, seed: int, today: date
     consents.add_relations(made)
     consents.add_consents(made)
     consents.add_provenance(made)
+    beside.add_beside(made)
     return made
 
 

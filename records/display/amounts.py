@@ -105,6 +105,8 @@ _UCUM = {
     "uU": "µU",
     "u[iU]": "µIU",
     "m[iU]": "mIU",
+    "u[IU]": "µIU",
+    "m[IU]": "mIU",
     "ukat": "µkat",
     "liters": "L",
 }

@@ -1,7 +1,5 @@
 """The patient banner: name, birth, gender and number, always in this order [PAB-0016]."""
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo
 from decimal import Decimal
@@ -84,27 +82,6 @@ def person(patient: fhir.Json, on: date) -> Person:
     born = dates.read(patient.get("birthDate"))
     age = Decimal((on - born.day).days) / Decimal("365.25") if born.day and born.day <= on else None
     return Person(age, fhir.plain_code(patient.get("gender")))
-
-
-def similar(people: list[Who]) -> set[int]:
-    """Places in `people` of those who could be taken for each other: same family name and first given name.
-
-    Accents, case and doubled letters do not tell two people apart in a hurry, so they are ignored.
-    """
-    seen: dict[tuple[str, str], list[int]] = {}
-    for place, who in enumerate(people):
-        if who.name.recorded:
-            family, given = map(_folded, who.name.order)
-            seen.setdefault((family, next(iter(given.split()), "")), []).append(place)
-    return {place for places in seen.values() if len(places) > 1 for place in places}
-
-
-_DOUBLED = re.compile(r"(\w)\1+")
-
-
-def _folded(name: str) -> str:
-    bare = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
-    return _DOUBLED.sub(r"\1", bare)
 
 
 def address_and_contacts(patient: fhir.Json) -> tuple[Contact, ...]:

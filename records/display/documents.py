@@ -1,4 +1,4 @@
-"""Letters, notes and reports: DocumentReference and DiagnosticReport.
+"""Letters, notes, reports and forms: DocumentReference, DiagnosticReport, Composition, QuestionnaireResponse.
 
 Text is decoded within limits. HTML, of an attachment or a narrative, is reduced to the formatting that FHIR allows in
 a narrative, without styles, links, pictures or anything that loads or runs; other kinds of file are named, not opened.
@@ -7,16 +7,18 @@ a narrative, without styles, links, pictures or anything that loads or runs; oth
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from enum import StrEnum
 
 import nh3
+from django.utils.translation import ngettext
 from markupsafe import Markup
 
 from clinicportal.texts import gettext as _
-from records.display import cda, codes, dates, fhir, files
+from records.display import answers, cda, codes, dates, fhir, files
+from records.display.answers import Answer
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean, clean_lines
@@ -84,12 +86,13 @@ class Document:
     reference: str = ""
     period: str = ""
     results: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
     row: str = ""
 
 
 def of(resource: fhir.Json, zone: tzinfo = UTC, *, with_bodies: bool = True, row: str = "") -> Document:
-    """Read either kind of resource; without bodies for lists, which then decode nothing."""
-    read = _report if resource.get("resourceType") == "DiagnosticReport" else _document
+    """Read any of the kinds of resource; without bodies for lists, which then decode nothing."""
+    read = _READERS.get(str(resource.get("resourceType")), _document)
     return replace(read(resource, zone, with_bodies=with_bodies), row=row)
 
 
@@ -145,6 +148,105 @@ def _report(resource: fhir.Json, zone: tzinfo, *, with_bodies: bool) -> Document
         reference=f"DiagnosticReport/{clean(resource.get('id'))}",
         results=tuple(filter(None, map(fhir.reference_key, fhir.mappings(resource.get("result"))))),
     )
+
+
+def _composition(resource: fhir.Json, zone: tzinfo, *, with_bodies: bool) -> Document:
+    kind = codes.text_of(resource.get("type"))
+    status = fhir.plain_code(resource.get("status"))
+    return Document(
+        title=clean(resource.get("title")) or kind or _("Document without a title"),
+        type=kind or _("Type not recorded"),
+        category=codes.joined(list(codes.texts_of(resource.get("category")))),
+        author=codes.names_of(resource.get("author")) or _("Author not recorded"),
+        by=codes.names_of(resource.get("custodian")),
+        date=dates.read(resource.get("date"), zone),
+        period=_period(fhir.first(resource.get("event")).get("period"), zone),
+        marks=_report_marks(status),
+        bodies=tuple(_sections(resource)) if with_bodies else (),
+        stands=status != "entered-in-error",
+        reference=f"Composition/{clean(resource.get('id'))}",
+    )
+
+
+MOST_SECTIONS = 100
+
+
+def _sections(composition: fhir.Json) -> Iterator[Body]:
+    """The sections of a document with their narrative, those within them after them; else its own narrative."""
+    waiting, told = fhir.mappings(composition.get("section"))[::-1], 0
+    while waiting and told < MOST_SECTIONS:
+        section, told = waiting.pop(), told + 1
+        title = clean(section.get("title")) or codes.text_of(section.get("code")) or _("Section without a title")
+        narrative, inside = fhir.mapping(section.get("text")).get("div"), fhir.mappings(section.get("section"))
+        if isinstance(narrative, str):
+            yield _html(narrative, title)
+        elif not inside:
+            yield Body(Form.ABSENT, title, absent=_without_text(section))
+        waiting += inside[::-1]
+    whole = fhir.mapping(composition.get("text")).get("div")
+    if not told and isinstance(whole, str):
+        yield _html(whole, _("Summary by the source"))
+
+
+def _without_text(section: fhir.Json) -> str:
+    if reason := codes.text_of(section.get("emptyReason")):
+        return _("The source left this section empty: %(reason)s.") % {"reason": reason}
+    count = len(fhir.mappings(section.get("entry")))
+    if not count:
+        return _("The source sent no text.")
+    said = ngettext(
+        "The source sent no text, but %(count)s entry. Look for it on the other pages of this record.",
+        "The source sent no text, but %(count)s entries. Look for them on the other pages of this record.",
+        count,
+    )
+    return said % {"count": count}
+
+
+def _response(resource: fhir.Json, zone: tzinfo, *, with_bodies: bool) -> Document:
+    status = fhir.plain_code(resource.get("status"))
+    return Document(
+        title=_form(resource),
+        type=_("Questions and answers"),
+        author=_answered_by(resource),
+        date=dates.read(resource.get("authored"), zone),
+        marks=_response_marks(status),
+        answers=answers.of(resource, zone) if with_bodies else (),
+        stands=status != "entered-in-error",
+        reference=f"QuestionnaireResponse/{clean(resource.get('id'))}",
+    )
+
+
+def _form(response: fhir.Json) -> str:
+    """What the form is called: the Questionnaire itself belongs to no record, so often only its address says it."""
+    address = clean(response.get("questionnaire"))
+    named = fhir.extension(response.get("_questionnaire"), "http://hl7.org/fhir/StructureDefinition/display")
+    inside = fhir.contained(response, {"reference": address}) if address.startswith("#") else {}
+    title = clean(named.get("valueString")) or clean(inside.get("title")) or clean(inside.get("name"))
+    last = address.split("|")[0].rstrip("/").rpartition("/")[2].lstrip("#")
+    return title or (_("Form: %(name)s") % {"name": last} if last else _("Form without a title"))
+
+
+def _answered_by(response: fhir.Json) -> str:
+    """Whose answers they are, else who wrote them down. The patient's name is in the banner."""
+    by = response.get("source") or response.get("author")
+    kinds = {"Patient": _("The patient"), "RelatedPerson": _("A relative")}
+    named = "" if fhir.referred_type(by) == "Patient" else codes.referred(by)
+    return named or kinds.get(fhir.referred_type(by), "") or codes.names_of(by) or _("Author not recorded")
+
+
+def _response_marks(status: str) -> tuple[Mark, ...]:
+    if status == "entered-in-error":
+        return (entered_in_error(),)
+    mark = {
+        "in-progress": Mark(Kind.PRELIMINARY, _("Not finished")),
+        "completed": None,
+        "amended": Mark(Kind.AMENDED, _("Amended")),
+        "stopped": Mark(Kind.STOPPED, _("Broken off")),
+    }.get(status, Mark(Kind.UNKNOWN, _("Status not known")))
+    return (mark,) if mark else ()
+
+
+_READERS = {"Composition": _composition, "DiagnosticReport": _report, "QuestionnaireResponse": _response}
 
 
 def _period(held: object, zone: tzinfo) -> str:

@@ -138,18 +138,31 @@ def arrange(
     grouped: defaultdict[str, list[tuple[int, Result]]] = defaultdict(list)
     others: list[Result] = []
     for result in held:
-        panel = (panels or {}).get(result.reference) or _usual_panel(result)
+        panel = (panels or {}).get(result.reference) or usual_panel(result)
         if panel and result.key in numeric:
             grouped[panel.title].append((panel.place, result))
         else:
             others.append(result)
     sheets: list[Flowsheet] = []
-    for title, placed in sorted(grouped.items(), key=lambda item: _panel_order(item[0])):
+    for title, placed in sorted(grouped.items(), key=lambda item: panel_order(item[0])):
         sheets += _sheets(title, placed, most_dates)
     return tuple(sheets), tuple(others)
 
 
-def _usual_panel(result: Result) -> Panel | None:
+def in_panels(placed: Iterable[tuple[Panel, Result]]) -> tuple[Flowsheet, ...]:
+    """The flowsheets of results whose panel and place are known, with all their dates."""
+    grouped: defaultdict[str, list[tuple[int, Result]]] = defaultdict(list)
+    for panel, result in sorted(placed, key=lambda held: held[1].when.order, reverse=True):
+        grouped[panel.title].append((panel.place, result))
+    return tuple(
+        sheet
+        for title, held in grouped.items()
+        if any(result.numeric for _place, result in held)
+        for sheet in _sheets(title, held, len(held))
+    )
+
+
+def usual_panel(result: Result) -> Panel | None:
     if result.key in _PANEL_OF:
         title, place = _PANEL_OF[result.key]
         return Panel(str(title), place)
@@ -158,7 +171,7 @@ def _usual_panel(result: Result) -> Panel | None:
     return None
 
 
-def _panel_order(title: str) -> int:
+def panel_order(title: str) -> int:
     """The usual panels in their usual order, then those that reports name, then vital signs."""
     usual = [str(name) for name, _tests in _PANELS]
     return usual.index(title) if title in usual else len(usual) + (title == _("Vital signs"))
@@ -166,8 +179,8 @@ def _panel_order(title: str) -> int:
 
 def by_importance(result: Result) -> tuple[object, ...]:
     """Order among results of one day: outside their range first, then in the order of the usual panels."""
-    panel = _usual_panel(result)
-    place = (_panel_order(panel.title), panel.place) if panel else (len(_PANELS), 0)
+    panel = usual_panel(result)
+    place = (panel_order(panel.title), panel.place) if panel else (len(_PANELS), 0)
     return not result.flag.outside, *place, result.name.casefold()
 
 

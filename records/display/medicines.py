@@ -111,19 +111,30 @@ class Medicines:
     errors: tuple[Medicine, ...]
 
 
+HELD = "medication-held-beside"
+
+
+def holding(resource: fhir.Json, medication: str) -> fhir.Json:
+    """`resource` with the Medication that it refers to inside of it, so that it is read like any contained one."""
+    if medication and isinstance(reference := resource.get("medicationReference"), dict):
+        product = {**fhir.load(medication), "resourceType": "Medication", "id": HELD}
+        resource["contained"] = [product, *fhir.mappings(resource.get("contained"))]
+        resource["medicationReference"] = {**reference, "reference": f"#{HELD}"}
+    return resource
+
+
 def of(
     resource: fhir.Json,
     today: date,
     zone: tzinfo = UTC,
     *,
-    medication: fhir.Json | None = None,
     facility: str = "",
     changed: When | None = None,
 ) -> Medicine:
     """Read a MedicationRequest or MedicationStatement.
 
-    `medication` is the Medication that it refers to, when it is at hand; `changed` is when the source last changed
-    the resource, which is when a stopped one was stopped if nothing in it says so.
+    `changed` is when the source last changed the resource, which is when a stopped one was stopped if nothing in it
+    says so.
     """
     instructions = fhir.mappings(resource.get("dosageInstruction")) or fhir.mappings(resource.get("dosage"))
     instructions.sort(key=lambda dosage: fhir.whole(dosage.get("sequence")) or 0)
@@ -133,8 +144,8 @@ def of(
         ended = changed
     refused = resource.get("doNotPerform") is True
     return Medicine(
-        name=_name(resource, medication),
-        dosages=tuple(_dosage(d, zone) for d in instructions)
+        name=name_of(resource),
+        dosages=tuple(dosage_of(d, zone) for d in instructions)
         or (() if refused or _is_statement(resource) else (_no_dosage(),)),
         standing=standing,
         started=started,
@@ -187,10 +198,11 @@ _RXNORM = re.compile(
 _BRAND = re.compile(r"(?P<drug>[^\[\]]+?) ?\[(?P<brand>[^\[\]]+)\]")
 
 
-def _name(resource: fhir.Json, medication: fhir.Json | None) -> tuple[Part, ...]:
+def name_of(resource: fhir.Json) -> tuple[Part, ...]:
+    """Name, brand, strength and form of what is prescribed, dispensed, given or stated."""
     kind, held = fhir.choice(resource, "medication")
     if kind == "Reference":
-        product = fhir.contained(resource, held) or medication or {}
+        product = fhir.contained(resource, held)
         concept: object = product.get("code")
         called = codes.text_of(concept) or _ingredients(product) or names.person(codes.referred(held))
     else:
@@ -233,7 +245,12 @@ def _is_statement(resource: fhir.Json) -> bool:
 
 def _ingredients(product: fhir.Json) -> str:
     held = [i for i in fhir.mappings(product.get("ingredient")) if i.get("isActive") is not False]
-    found = (codes.text_of(i.get("itemCodeableConcept")) or codes.referred(i.get("itemReference")) for i in held)
+    found = (
+        codes.text_of(i.get("itemCodeableConcept"))
+        or codes.text_of(fhir.contained(product, i.get("itemReference")).get("code"))
+        or codes.referred(i.get("itemReference"))
+        for i in held
+    )
     return codes.joined(list(filter(None, found)))
 
 
@@ -277,13 +294,13 @@ def _no_dosage() -> Dosage:
     return Dosage(parts=(Part(Role.NO_DOSE, _("Dose not recorded")),))
 
 
-def _dosage(dosage: fhir.Json, zone: tzinfo) -> Dosage:
+def dosage_of(dosage: fhir.Json, zone: tzinfo) -> Dosage:
     written = clean_lines(dosage.get("text")).strip()
     parts = [*_doses(dosage)]
     took = timing.duration(dosage.get("timing"))
     if took:
         parts.append(Part(Role.DURATION, took))
-    route = _route(dosage)
+    route = route_of(dosage)
     if route:
         parts.append(Part(Role.ROUTE, route))
     often = " ".join(filter(None, (timing.in_words(dosage.get("timing")), _when_needed(dosage))))
@@ -308,7 +325,7 @@ def _doses(dosage: fhir.Json) -> Iterable[Part]:
         amount = _amount(kind, value)
         if amount:
             doses.append(_dose_part(amount, value))
-        rate = _rate(*fhir.choice(one, "rate"))
+        rate = rate_of(*fhir.choice(one, "rate"))
         if rate:
             rates.append(Part(Role.RATE, rate))
     if not doses and not rates:
@@ -332,7 +349,7 @@ def _converted(amount: amounts.Amount) -> str:
     return _("recorded as %(amount)s") % {"amount": amount.recorded_as} if amount.recorded_as else ""
 
 
-def _rate(kind: str, value: object) -> str:
+def rate_of(kind: str, value: object) -> str:
     if kind == "Ratio":
         over, under = (amounts.dose(fhir.mapping(value).get(part)) for part in ("numerator", "denominator"))
         if over and under:
@@ -342,7 +359,7 @@ def _rate(kind: str, value: object) -> str:
     return amount.text if amount else ""
 
 
-def _route(dosage: fhir.Json) -> str:
+def route_of(dosage: fhir.Json) -> str:
     """ "Oral route" is "oral"; where on the body follows."""
     route = re.sub(r" route( of administration)?$", "", codes.text_of(dosage.get("route")), flags=re.IGNORECASE)
     site = codes.text_of(dosage.get("site"))

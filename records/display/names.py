@@ -100,6 +100,25 @@ def person(display: object) -> str:
     return codes.without_synthetic_digits(clean(display))
 
 
+def of_directory(resource: fhir.Json) -> tuple[str, str]:
+    """What a person, role, organisation or place is called, and `Type/id` of whom to ask otherwise."""
+    if resource.get("resourceType") == "PractitionerRole":
+        whose = [fhir.mapping(resource.get(name)) for name in ("practitioner", "organization")]
+        named = next(filter(None, (clean(one.get("display")) for one in whose)), "")
+        return named, next(filter(None, map(fhir.reference_key, whose)), "")
+    if resource.get("resourceType") in ("Practitioner", "RelatedPerson", "Patient"):
+        held = sorted((name for name in fhir.mappings(resource.get("name")) if _has_words(name)), key=_rank)
+        return (_in_one_text(held[0]) if held else ""), ""
+    return clean(resource.get("name")) or clean(resource.get("description")), ""
+
+
+def _in_one_text(name: fhir.Json) -> str:
+    """As people are named in a Reference: "Dr. Ronald Bone, MD"."""
+    parts = [*fhir.texts(name.get("prefix")), *fhir.texts(name.get("given")), clean(name.get("family"))]
+    whole = " ".join(filter(None, parts)) if clean(name.get("family")) else clean(name.get("text")) or " ".join(parts)
+    return ", ".join(filter(None, (whole.strip(), *fhir.texts(name.get("suffix")))))
+
+
 def gender(patient: fhir.Json) -> str:
     """The administrative gender in words; "Not known" rather than nothing [PAB-0019, 0043..0046]."""
     return {

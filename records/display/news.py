@@ -22,6 +22,8 @@ class News:
     number: int
     raw: str
     patient: UUID | None = None
+    medication: str = ""
+    """What the Medication says that it refers to (records/display/medicines.py, `holding`)."""
 
     @property
     def counts(self) -> bool:
@@ -36,8 +38,14 @@ class News:
 COUNTED = {
     "Observation", "MedicationRequest", "MedicationStatement", "Condition", "AllergyIntolerance", "Immunization",
     "Procedure", "Encounter", "DocumentReference", "CarePlan", "CareTeam", "Goal",
+    "Appointment", "ClinicalImpression", "Composition", "Device", "DeviceUseStatement", "EpisodeOfCare",
+    "FamilyMemberHistory", "ImagingStudy", "ImmunizationRecommendation", "MedicationAdministration",
+    "MedicationDispense", "QuestionnaireResponse",
 }  # fmt: skip
 
+
+ROUTINE = {"MedicationAdministration", "MedicationDispense"}
+"""Of which a stay brings hundreds: told after all else."""
 
 MOST_READ = 20
 """Results that are parsed for their flags, the newest."""
@@ -62,7 +70,7 @@ class Told:
 def of(news: Iterable[News]) -> Told:
     held = list(news)
     counts = Counter(map(_kind, held))
-    rest = [_words(kind, counts[kind]) for kind in ("corrected", "stopped", "medicine", "allergy", "other")]
+    rest = [_words(kind, counts[kind]) for kind in ("corrected", "stopped", "medicine", "allergy", "supply", "other")]
     first = _words("result", counts["result"])
     return Told(first, ", ".join(filter(None, rest)), _worst(held) if first else NO_FLAG)
 
@@ -75,6 +83,8 @@ def _kind(news: News) -> str:
             return "stopped" if news.status in _ENDED else "medicine"
         case "AllergyIntolerance":
             return "allergy"
+        case "MedicationAdministration" | "MedicationDispense":
+            return "supply"
         case _:
             return "other"
 
@@ -88,6 +98,7 @@ def _words(kind: str, count: int) -> str:
         "stopped": ngettext("%(count)s medicine stopped", "%(count)s medicines stopped", count),
         "medicine": ngettext("%(count)s medicine new or changed", "%(count)s medicines new or changed", count),
         "allergy": ngettext("%(count)s new allergy entry", "%(count)s new allergy entries", count),
+        "supply": ngettext("%(count)s dispensed or given", "%(count)s dispensed or given", count),
         "other": ngettext("%(count)s other entry", "%(count)s other entries", count),
     }
     return words[kind] % {"count": count}

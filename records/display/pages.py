@@ -1,13 +1,16 @@
 """What each page of the record draws: the dataclasses that templates in records/jinja2/records/ receive as `page`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from clinicportal.texts import gettext as _
 from records.display.allergies import Allergies
 from records.display.banner import Contact, Who
 from records.display.care import Care
 from records.display.dates import When
 from records.display.documents import Document
 from records.display.encounters import Encounter
+from records.display.entry import Entry
 from records.display.flowsheet import Flowsheet
 from records.display.immunisations import Immunisation
 from records.display.medicines import Medicine, Medicines
@@ -17,6 +20,7 @@ from records.display.procedures import Procedure
 from records.display.results import Result
 from records.display.since import Since
 from records.display.timeline import Day
+from records.display.together import Together
 from records.display.trend import Trend
 
 
@@ -77,6 +81,13 @@ class Chart:
     feed: Feed
     here: str
     emergency: Emergency | None = None
+    similar: bool = False
+    """Whether another patient of the reader has a name that could be taken for this one."""
+
+    @property
+    def title(self) -> str:
+        """Of the page in the menu that this one is, or belongs to."""
+        return next((link.text for link in self.menu if link.current), _("Summary"))
 
     @property
     def seed(self) -> int:
@@ -123,6 +134,19 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Further:
+    """Entries beside the main list of a page. `more`: the address of all of them, "" when these are all."""
+
+    name: str
+    title: str
+    items: tuple[Entry, ...]
+    mixed: bool = False
+    """Whether there are entries of several types, so that each says which."""
+    nothing: str = ""
+    more: str = ""
+
+
+@dataclass(frozen=True)
 class ResultsPage:
     """`shown` of the values that were read; `earlier` leads to older ones, None when these are all.
 
@@ -134,7 +158,9 @@ class ResultsPage:
     sheets: tuple[Flowsheet, ...]
     others: tuple[Result, ...]
     reports: tuple[Document, ...]
+    imaging: Further
     groups: tuple[Choice, ...]
+    tests: tuple[Choice, ...]
     periods: tuple[Choice, ...]
     only_flagged: bool
     shown: int
@@ -142,26 +168,70 @@ class ResultsPage:
     new: frozenset[str] = frozenset()
     """Our ids of the results that came or changed since the reader last looked."""
     trend: Trend | None = None
+    together: Together | None = None
     trend_periods: tuple[Link, ...] = ()
     trend_after: int = -1
+    together_links: tuple[str, ...] = ()
+    """For each sheet the address that draws its tests on one time axis, "" for one test alone."""
+    whole_links: tuple[str, ...] = ()
+    """For each sheet the address that shows all dates of its group, "" where they are shown."""
+    earlier: str | None = None
+    newest: str = ""
+    """The addresses of what follows and of the beginning, with the filter."""
+    continued: bool = False
+    filtered: bool = False
+    more: bool = False
+    of_all_tests: bool = False
+    """Whether groups and tests to choose from are those of the whole record, not of what the page has read."""
+
+
+@dataclass(frozen=True)
+class TestsPage:
+    """Every test of a record with its newest result, by group ("" for those of none); `more`: there are others."""
+
+    chart: Chart
+    groups: tuple[tuple[str, tuple[Result, ...]], ...]
+    tests: int
+    more: bool
+
+
+@dataclass(frozen=True)
+class FurtherPage:
+    """All entries of one kind; `section` is what the access must include."""
+
+    chart: Chart
+    further: Further
+    section: str
     earlier: str | None = None
     continued: bool = False
 
 
 @dataclass(frozen=True)
+class EntryPage:
+    chart: Chart
+    entry: Entry
+
+
+@dataclass(frozen=True)
 class MedicinesPage:
-    """Current and past are separate views [MEDv-062]: `shown` is the one asked for."""
+    """Current and past are separate views [MEDv-062]: `shown` is the one asked for.
+
+    `supplied` is what was last dispensed or given by each prescription, under its `Type/id`.
+    """
 
     chart: Chart
     medicines: Medicines
     shown: tuple[Medicine, ...]
     past: bool
+    further: tuple[Further, ...] = ()
+    supplied: Mapping[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ProblemsPage:
     chart: Chart
     problems: Problems
+    further: tuple[Further, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,6 +247,7 @@ class ListPage:
     items: tuple[Immunisation, ...] | tuple[Procedure, ...] | tuple[Encounter, ...] | tuple[Document, ...]
     earlier: str | None = None
     continued: bool = False
+    further: tuple[Further, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -255,8 +326,9 @@ class Kept:
 
     id: int
     name: str
-    show: str
-    caseload: str
+    query: str
+    """As an address keeps it."""
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -273,7 +345,12 @@ class PatientsPage:
     searched: str = ""
     following: str | None = None
     more: bool = False
+    facilities: tuple[Choice, ...] = ()
     show: str = ""
+    age: str = ""
+    gender: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """The filter, as an address keeps it."""
     kept: tuple[Kept, ...] = ()
     urgent: tuple[Emergency, ...] = ()
 

@@ -12,6 +12,7 @@ from records.display import (
     dates,
     documents,
     encounters,
+    entries,
     fhir,
     immunisations,
     medicines,
@@ -37,6 +38,8 @@ class Entry:
     flag: Flag = NO_FLAG
     stands: bool = True
     row: str = ""
+    of_its_own: bool = False
+    """Whether it has a page of its own as an entry (records/display/entries.py)."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,12 @@ def _procedure(resource: fhir.Json, _today: date, zone: tzinfo) -> Entry:
     return Entry(held.when, "procedures", _("Procedure"), held.name, held.where, held.marks, stands=held.stands)
 
 
+def _entry(resource: fhir.Json, today: date, zone: tzinfo) -> Entry:
+    held = entries.of(resource, today, zone)
+    detail = held.lines[0] if held.lines else ""
+    return Entry(held.when, "", held.kind, held.title, detail, held.marks, stands=held.stands, of_its_own=True)
+
+
 _MAKERS: dict[str, Callable[[fhir.Json, date, tzinfo], Entry]] = {
     "Encounter": _encounter,
     "Observation": _result,
@@ -150,4 +159,7 @@ _MAKERS: dict[str, Callable[[fhir.Json, date, tzinfo], Entry]] = {
     "AllergyIntolerance": _allergy,
     "Immunization": _immunisation,
     "Procedure": _procedure,
+    "Composition": _document,
+    "QuestionnaireResponse": _document,
+    **dict.fromkeys(entries.MAKERS, _entry),
 }

@@ -1,4 +1,4 @@
-"""One test over time: the drawing, and the same rows for a table [GTAB-001..099, 145..172].
+"""One test over time: the drawing, and the same rows for a table [GTAB-001..099].
 
 Points joined by straight lines, never smoothed, with the reference range as a band (clinicportal/plots.py).
 Systolic and diastolic stand in one drawing, joined by a bar [GTAB-039..044].
@@ -41,20 +41,19 @@ class Trend:
     pair: bool = False
 
 
-def of(column: Sequence[Result], today: date, period: str = "1y") -> Trend | None:
+def of(column: Sequence[Result], today: date, period: str = "") -> Trend | None:
     """The trend of one column of results; None when no number in it has a day.
 
-    An unknown period is one year. When nothing lies in the period, the page says so by `rows` being empty: the period
-    is never widened behind the reader's back.
+    Where no period was asked for it is the shortest from a year on with a value (`period_for`). When nothing lies in
+    the one that was asked for, the page says so by `rows` being empty: it is never widened behind the reader's back.
     """
-    held = sorted((r for r in column if r.when.day), key=lambda r: r.when.order, reverse=True)
-    numbers = [r for r in held if _heights(r)]
+    held = dated(column)
+    numbers = numbers_of(held)
     if not numbers:
         return None
-    period = period if period in PERIODS else "1y"
-    last = max(today, _day(numbers[0]))
-    first = last - timedelta(days=PERIODS[period]) if PERIODS[period] else _day(held[-1])
-    rows = tuple(r for r in held if _day(r) >= first)
+    period = period_for(numbers, today, period)
+    first, last = span(held, numbers, today, period)
+    rows = tuple(r for r in held if day_of(r) >= first)
     latest = numbers[0]
     return Trend(
         name=short_name(latest.name),
@@ -62,7 +61,7 @@ def of(column: Sequence[Result], today: date, period: str = "1y") -> Trend | Non
         latest=latest,
         previous=numbers[1] if len(numbers) > 1 else None,
         rows=rows,
-        plot=_plot(rows, first, last) if any(map(_heights, rows)) else None,
+        plot=plots.plot(series(rows), since=first, until=last) if any(map(_heights, rows)) else None,
         period=period,
         outside=len(held) - len(rows),
         start=dates.of_day(first),
@@ -71,7 +70,30 @@ def of(column: Sequence[Result], today: date, period: str = "1y") -> Trend | Non
     )
 
 
-def _day(result: Result) -> date:
+def dated(column: Sequence[Result]) -> list[Result]:
+    """Those that have a day, the newest first."""
+    return sorted((r for r in column if r.when.day), key=lambda r: r.when.order, reverse=True)
+
+
+def numbers_of(held: Sequence[Result]) -> list[Result]:
+    """Those that put a point into a drawing."""
+    return [r for r in held if _heights(r)]
+
+
+def period_for(numbers: Sequence[Result], today: date, asked: str) -> str:
+    if asked in PERIODS:
+        return asked
+    since_newest = (today - max(map(day_of, numbers))).days
+    return next((name for name in ("1y", "5y") if since_newest <= PERIODS[name]), "all")
+
+
+def span(held: Sequence[Result], numbers: Sequence[Result], today: date, period: str) -> tuple[date, date]:
+    """The first and the last day of a period that ends today, or with a value that is later."""
+    last = max(today, *map(day_of, numbers))
+    return (last - timedelta(days=PERIODS[period]) if PERIODS[period] else min(map(day_of, held))), last
+
+
+def day_of(result: Result) -> date:
     day = result.when.day
     if day is None:
         raise ValueError("a result without a day is not drawn")
@@ -97,17 +119,17 @@ _FLAGS: dict[Step, plots.Flag] = {
 }
 
 
-def _plot(rows: Sequence[Result], first: date, last: date) -> plots.Plot:
+def series(rows: Sequence[Result]) -> plots.Series:
+    """What is drawn of one column, with the range of its newest value."""
     newest = next(row for row in rows if _heights(row))
     reference = newest.range
-    drawn = reference.measurable and not results.pressures(newest)
-    return plots.plot(
-        filter(None, map(_point, rows)),
+    banded = reference.measurable and not results.pressures(newest)
+    return plots.Series(
+        points=tuple(filter(None, map(_point, rows))),
+        title=short_name(newest.name),
         unit=newest.value.unit.text,
-        since=first,
-        until=last,
-        low=float(reference.low) if drawn and reference.low is not None else None,
-        high=float(reference.high) if drawn and reference.high is not None else None,
+        low=float(reference.low) if banded and reference.low is not None else None,
+        high=float(reference.high) if banded and reference.high is not None else None,
         range_words=_("Reference range, %(population)s") % {"population": reference.population}
         if reference.population
         else "",
@@ -119,9 +141,9 @@ def _point(row: Result) -> plots.Point | None:
     heights = _heights(row)
     if not heights:
         rejected = row.marks and not row.usable
-        return plots.Point(_day(row), None, note=row.marks[0].word) if rejected else None
+        return plots.Point(day_of(row), None, note=row.marks[0].word) if rejected else None
     return plots.Point(
-        at=_day(row),
+        at=day_of(row),
         value=float(heights[0]),
         text=_("%(value)s, computed") % {"value": row.value.text}
         if row.flag.computed and row.flag.outside

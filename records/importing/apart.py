@@ -96,7 +96,9 @@ def received(stream: IO[bytes]) -> Iterator[Made]:
         try:
             message = pickle.load(stream)  # noqa: S301 - from our own fork
         except (EOFError, pickle.UnpicklingError):
-            raise ReaderDied("The process that read the files was ended: give the command again") from None
+            raise ReaderDied(
+                "The process that read the files was ended (perhaps for want of memory): give the command again"
+            ) from None
         if message is None:
             return
         if isinstance(message, BaseException):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import orjson
 
-from records.importing.parsing import STRING
+from records.importing.parsing import MAX_BYTES, STRING
 
 Text = bytes | mmap
 
@@ -216,8 +216,9 @@ class Bundle:
         if number % LET_GO == 0 and isinstance(self.text, mmap):
             self.text.madvise(MADV_DONTNEED)
 
-    def slice(self, span: Span | None) -> bytes:
-        return self.text[span.start : span.end] if span else b""
+    def small(self, span: Span | None) -> bytes:
+        """The text of a part; nothing of one that is larger than a resource may be."""
+        return self.text[span.start : span.end] if span and span.end - span.start <= MAX_BYTES else b""
 
 
 def read_bundle(text: Text) -> Bundle:
@@ -230,7 +231,7 @@ def read_bundle(text: Text) -> Bundle:
 def are_json(bundle: Bundle) -> bool:
     try:
         for entry in bundle.each():
-            orjson.loads(bundle.slice(entry.parts.get(b"resource")) or b"null")
+            orjson.loads(bundle.small(entry.parts.get(b"resource")) or b"null")
     except orjson.JSONDecodeError:
         return False
     return True

@@ -51,9 +51,12 @@ def is_complete(path: Path, root: Path) -> bool:
     if hidden or path.name.lower().endswith(UNDER_WAY) or path.is_symlink() or not path.is_file():
         return False
     try:
-        return time.time() - path.stat().st_mtime >= QUIET_SECONDS
+        stat = path.stat()
     except FileNotFoundError:  # renamed or removed just now
         return False
+    now = time.time()
+    touched = stat.st_mtime if stat.st_mtime <= now else stat.st_ctime  # copied with a time from a wrong clock
+    return now - touched >= QUIET_SECONDS
 
 
 def left_over(source: Source) -> list[Path]:

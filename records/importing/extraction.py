@@ -14,14 +14,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
 from django.utils import timezone
 
 from records import labels, tokens
+from records.display import names
 from records.ids import texts_of_ids
-from records.importing import shapes
+from records.importing import medication, shapes
+from records.importing.outside import may_be_flagged
 from records.importing.parsing import Reason, Unreadable
 from records.importing.reading import Arrived
-from records.importing.references import Addresses, by_token, conditional, in_text
+from records.importing.references import DIRECTORY_TYPES, Addresses, by_token, conditional, in_text
 from records.label_rules import classes_by_code, rules
 from records.models import Patient, Source
 from records.sections import section_of
@@ -115,7 +118,11 @@ class Taken:
     """`Patient/id` of further patients whom it names."""
     awaits: frozenset[str] = frozenset()
     """Conditional references that point at nothing we know yet."""
+    called: tuple[str, str] | None = None
+    """Of an entry of a directory: its name, and `Type/id` of whom to ask for one."""
     consent: dict[str, Any] | None = field(default=None, repr=False)
+    digest_as_sent: bytes = b""
+    """Before references were written anew whose targets an earlier run brought; empty when none were."""
 
     def further(self) -> set[str]:
         """`Patient/id` of everybody whom it names, its own patient apart."""
@@ -123,8 +130,8 @@ class Taken:
 
 
 LINE = (
-    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "encounter_id", "holds", "version_id",
-    "last_updated", "rules", "digest", "raw",
+    "id", "type", "fhir_id", "section", "code", "label", "time", "status", "may_be_flagged", "encounter_id", "holds",
+    "version_id", "last_updated", "rules", "medication", "digest", "raw",
 )  # fmt: skip
 
 
@@ -160,15 +167,16 @@ class Extraction:
         )  # fmt: skip
         about, awaits = about_of(resource, arrived, shape)
         others = NO_ONE
-        if names_others(arrived, about):
-            logical = by_identifiers(resource) if escapes or b'"Patient"' in raw else []
+        plain = orjson.dumps(resource) if escapes else raw
+        if names_others(plain, kind, about):
+            logical = by_identifiers(resource) if b'"Patient"' in plain else []
             # What is in no section is shown to no one, whoever else it is about; a Provenance gets its section later.
             if section or kind == "Provenance":
-                others = others_in(logical, arrived, about)
+                others = others_in(plain, logical, arrived.addresses, about)
             if logical:
-                awaits |= waiting_for(logical, arrived)
-        if b"?" in raw and b"?identifier=" in raw:
-            awaits |= waiting_for(in_text(raw), arrived)
+                awaits |= waiting_for(logical, arrived.addresses)
+        if b"?" in plain and b"?identifier=" in plain:
+            awaits |= waiting_for(in_text(plain), arrived.addresses)
         system, code, label = code_of(resource, shape.code)
         meta = resource.get("meta") or NOTHING
         version_id, last_updated = text(meta.get("versionId"))[:64], start_of(meta.get("lastUpdated"))
@@ -186,11 +194,13 @@ class Extraction:
             escaped(label[:300]),
             first_time(resource, shape.time, self.moment_of),
             escaped(status_of(resource, shape.status)[:40]),
+            "t" if kind == "Observation" and may_be_flagged(resource) else "f",
             self.encounter_of(resource, arrived) or NULL,
             holds,
             escaped(version_id),
             last_updated.isoformat() if last_updated else NULL,
             self.version,
+            escaped(medication.said(resource)) if kind == "Medication" else "",
             f"\\\\x{digest.hex()}\t",
         ))  # fmt: skip
         taken = Taken(
@@ -203,6 +213,8 @@ class Extraction:
             taken.links = tuple(links_of(resource, arrived.addresses))
         elif arrived.type == "Consent":
             taken.consent = resource
+        elif arrived.type in DIRECTORY_TYPES:
+            taken.called = names.of_directory(resource)
         return taken
 
     def digest_of(self, raw: bytes, outer: Iterable[str]) -> bytes:
@@ -325,24 +337,27 @@ def by_identifier(reference: dict[str, Any]) -> str | None:
     return by_token("Patient", f"{identifier.get('system', '')}|{identifier.get('value', '')}")
 
 
-def names_others(arrived: Arrived, about: str | None) -> bool:
+def names_others(raw: bytes, kind: str, about: str | None) -> bool:
     """Whether the text may name a patient other than `about`; almost always answered by counting one word."""
-    if arrived.type == "Patient":  # its links are rows of their own
+    if kind == "Patient":  # its links are rows of their own
         return False
-    mentions = arrived.raw.count(b"Patient")
-    return mentions > 1 or (mentions == 1 and not (about and about.encode() in arrived.raw))
+    mentions = raw.count(b"Patient")
+    if mentions != 1 or not about:
+        return mentions > 0
+    name = about.encode()
+    return name + b'"' not in raw and name + b"/_history/" not in raw
 
 
-def others_in(logical: list[str], arrived: Arrived, about: str | None) -> frozenset[str]:
+def others_in(raw: bytes, logical: list[str], addresses: Addresses, about: str | None) -> frozenset[str]:
     """`Patient/id` of the patients anywhere in the text, or named by what `by_identifiers` found, but for `about`."""
-    asked = [*in_text(arrived.raw), *logical]
-    targets = {target for one in asked if (target := arrived.addresses.find(one)) and target.startswith("Patient/")}
+    asked = [*in_text(raw), *logical]
+    targets = {target for one in asked if (target := addresses.find(one)) and target.startswith("Patient/")}
     return frozenset(targets - {about})
 
 
-def waiting_for(asked: Iterable[str], arrived: Arrived) -> frozenset[str]:
+def waiting_for(asked: Iterable[str], addresses: Addresses) -> frozenset[str]:
     """Those of the references `asked` that are conditional and whose targets are not known."""
-    keys = {key for one in asked if (key := conditional(one)) and not arrived.addresses.find(one)}
+    keys = {key for one in asked if (key := conditional(one)) and not addresses.find(one)}
     return frozenset(by_token(*key)[:500] for key in keys)
 
 
@@ -488,17 +503,30 @@ def binaries(attachments: Any) -> list[Any]:
     return [{"reference": one["url"]} for one in attachments or () if one and "Binary/" in text(one.get("url"))]
 
 
+def of_impression(impression: dict[str, Any]) -> list[Any]:
+    found = [one.get("itemReference") for one in impression.get("finding") or ()]
+    found += [item for one in impression.get("investigation") or () for item in one_or_many(one.get("item"))]
+    return [*of_fields("problem", "prognosisReference")(impression), *found]
+
+
 CONTENTS: dict[str, Any] = {
+    "Appointment": of_fields("reasonReference"),
     "CarePlan": lambda plan: [one.get("reference") for one in plan.get("activity") or ()],
+    "ClinicalImpression": of_impression,
     "Composition": of_composition,
+    "DeviceUseStatement": of_fields("device", "reasonReference"),
     "DiagnosticReport": of_report,
     "DocumentManifest": of_fields("content"),
     "DocumentReference": of_document,
+    "EpisodeOfCare": lambda episode: [one.get("condition") for one in episode.get("diagnosis") or ()],
+    "FamilyMemberHistory": of_fields("reasonReference"),
+    "ImagingStudy": of_fields("reasonReference"),
     "List": lambda listed: [one["item"] for one in listed.get("entry") or () if not is_patient(one.get("item"))],
-    "MedicationAdministration": of_fields("medicationReference"),
-    "MedicationDispense": of_fields("medicationReference"),
+    "MedicationAdministration": of_fields("medicationReference", "request", "reasonReference"),
+    "MedicationDispense": of_fields("medicationReference", "authorizingPrescription"),
     "MedicationRequest": of_fields("medicationReference"),
     "MedicationStatement": of_fields("medicationReference"),
+    "Medication": lambda medication: [one.get("itemReference") for one in medication.get("ingredient") or ()],
     "Media": lambda media: binaries([media.get("content")]),
     "Observation": of_fields("hasMember"),
     "Provenance": of_fields("target"),
@@ -536,6 +564,7 @@ def patient_columns(resource: dict[str, Any], taken: Taken, source_id: UUID, mrn
         given=given[:200],
         title=" ".join(part for part in name.get("prefix") or () if part)[:50],
         sort_name=" ".join(tokens.words(f"{family} {given}"))[:400],
+        name_key=tokens.name_key(family, given),
         found_by=tokens.line(taken.tokens),
         birth_date=date_of(resource.get("birthDate")),
         gender=gender if gender in Patient.Gender.values else Patient.Gender.UNKNOWN,

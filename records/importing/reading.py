@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import mmap
+import os
 import re
 import tempfile
 import zlib
@@ -94,6 +95,8 @@ class File:
     rank: int
     """Of the types in it: see RANKS."""
     by_lines: bool
+    problem: tuple[Reason, str] | None = None
+    """Why nothing in it can be read."""
 
 
 # ---------------------------------------------------------------- which files
@@ -110,16 +113,22 @@ RANKS = {
     **{kind: OTHER_RANK + place for place, kind in enumerate(CONTAINERS, 1)},
 }
 RESOURCE_TYPE = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]+)"')
+BY_LINES = re.compile(r"\.(ndjson|jsonl)(\.gz)?$", re.IGNORECASE)
+ARRAY = re.compile(rb'\[\s*\{\s*"resourceType"')
+UTF_16 = re.compile("resourceType".encode("utf-16-le"))  # the same bytes, but for the first, in the other order
 
 
 def find_files(paths: list[Path]) -> tuple[list[File], list[str]]:
     """The FHIR files among `paths` and in folders below them, in the order to import, and the names of the others."""
     files, others = [], []
-    for path, name in sorted(walk(paths)):
+    for path, name, error in sorted(walk(paths), key=lambda found: found[0]):
         try:
-            file = look_at(path, name)
-        except UNREADABLE_FILE:  # reading it says so, in its place
-            file = File(path, name, path.stat().st_size, OTHER_RANK, by_lines=True)
+            if error:
+                raise error
+            file = look_at(path, name) if path.is_file() else None
+        except UNREADABLE_FILE as problem:  # its rejection says so, in its place
+            said = (Reason.BROKEN_FILE, f"it cannot be read: {describe(problem)}")
+            file = File(path, name, 0, OTHER_RANK, by_lines=True, problem=said)
         if file:
             files.append(file)
         else:
@@ -127,36 +136,68 @@ def find_files(paths: list[Path]) -> tuple[list[File], list[str]]:
     return sorted(files, key=lambda file: (file.rank, file.name)), others
 
 
-def walk(paths: list[Path]) -> Iterator[tuple[Path, str]]:
+def walk(paths: list[Path]) -> Iterator[tuple[Path, str, OSError | None]]:
+    """Everything that is no folder, with a name for people, and folders that cannot be looked into. Links to folders
+    are not followed: they may lead in a circle."""
     for path in paths:
-        if path.is_dir():
-            for file in path.rglob("*"):
-                if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
-                    yield file, str(file.relative_to(path))
-        else:
-            yield path, path.name
+        if not path.is_dir():
+            yield path, printable(path.name), missing(path)
+            continue
+        errors: list[OSError] = []
+        for folder, folders, names in os.walk(path, onerror=errors.append):
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names + links:
+                if not name.startswith("."):
+                    found = Path(folder, name)
+                    yield found, printable(str(found.relative_to(path))), missing(found)
+        for error in errors:
+            yield Path(error.filename), printable(os.path.relpath(error.filename, path)), error
+
+
+def missing(path: Path) -> OSError | None:
+    """Why there is nothing at `path`: a link to a file that is gone."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error
+    return None
+
+
+def printable(name: str) -> str:
+    """A file's name as text: what is none (other encodings), or would act on a terminal or a page, is escaped."""
+    if name.isprintable():
+        return name
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 
 def look_at(path: Path, name: str) -> File | None:
     """What kind of file this is; None when no FHIR resource is in sight."""
+    size = path.stat().st_size
     with opened(path) as stream:
         head = stream.read(HEAD).removeprefix(BYTE_ORDER_MARK).lstrip()
-    if head.startswith(rejections.START):
-        return File(path, name, path.stat().st_size, OTHER_RANK, by_lines=True)
+        if not head:
+            raise_what_broke(stream)
+    if UTF_16.search(head):
+        said = (Reason.NOT_UTF8, "the file is UTF-16: FHIR is written in UTF-8")
+        return File(path, name, size, OTHER_RANK, by_lines=True, problem=said)
+    if ARRAY.match(head):
+        said = (Reason.UNSUPPORTED, "the file is a JSON array: send a resource a line, or a Bundle")
+        return File(path, name, size, OTHER_RANK, by_lines=True, problem=said)
     types = {match[1].decode() for match in RESOURCE_TYPE.finditer(head)}
     lines = [line for line in head.split(b"\n")[:20] if line.strip()]
     parsed = [document for line in lines if (document := object_in(line)) is not None]
+    if any(rejections.is_packed(line) for line in lines):
+        return File(path, name, size, OTHER_RANK, by_lines=True)
     # A line that is not JSON but names a resource type is a broken resource, and must not go by as "not FHIR".
     if not types or (len(parsed) == len(lines) and not any("resourceType" in document for document in parsed)):
         return None
     if not head.startswith(b"{") and not any(line.startswith(b"{") and RESOURCE_TYPE.search(line) for line in lines):
         return None  # a text about FHIR
-    by_lines = bool(parsed) or re.search(r"\.(ndjson|jsonl)(\.gz)?$", name) is not None
+    by_lines = bool(parsed) or BY_LINES.search(name) is not None
     # By its earliest type: a file of many types may hold older versions of what other files hold.
-    rank = (
-        min(RANKS.get(kind, OTHER_RANK) for kind in types if kind != "Bundle") if {*types} - {"Bundle"} else OTHER_RANK
-    )
-    return File(path, name, path.stat().st_size, rank, by_lines)
+    rank = min((RANKS.get(kind, OTHER_RANK) for kind in types if kind != "Bundle"), default=OTHER_RANK)
+    return File(path, name, size, rank, by_lines)
 
 
 def object_in(line: bytes) -> dict[str, Any] | None:
@@ -182,21 +223,37 @@ class Bomb(Exception):
 
 
 class Unpacked(io.RawIOBase):
-    """A gzip archive. Raises Bomb when it unpacks to more than any feed would: records come to a twentieth or so."""
+    """A gzip archive, up to where it breaks, or where it has unpacked to more than any feed would: records come to a
+    twentieth or so. Then it seems to end, so that all before that is read, and `broke` says why."""
 
     def __init__(self, packed: Any, size: int) -> None:
         self.stream, self.limit, self.length = gzip.GzipFile(fileobj=packed), max(UNPACKED, RATIO * size), 0
+        self.broke: Exception | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        chunk = self.stream.read(len(buffer))
-        buffer[: len(chunk)] = chunk
+        if self.broke:
+            return 0
+        try:
+            chunk = self.stream.read1(len(buffer))  # `read` would lose what it has when it comes to the break
+        except UNREADABLE_FILE as error:
+            self.broke = error
+            return 0
         self.length += len(chunk)
         if self.length > self.limit:
-            raise Bomb(f"unpacks to more than {self.limit:,} bytes")
+            self.broke = Bomb(f"unpacks to more than {self.limit:,} bytes")
+            return 0
+        buffer[: len(chunk)] = chunk
         return len(chunk)
+
+
+def raise_what_broke(stream: BinaryIO, *, only: type[Exception] = Exception) -> None:
+    """Raise what ended an archive before its end, if anything did."""
+    broke = getattr(getattr(stream, "raw", None), "broke", None)
+    if isinstance(broke, only):
+        raise broke
 
 
 class Counted(io.RawIOBase):
@@ -220,18 +277,29 @@ class Counted(io.RawIOBase):
 
 def read(file: File, addresses: Addresses, on_progress: Callable[[int], None] | None = None) -> Iterator[Outcome]:
     """Everything in `file`, in its order."""
+    if file.problem:
+        yield Refused(file.name, 1, *file.problem, b"", whole=False)
+        return
     number = 0
     try:
         with opened(file.path, on_progress) as stream:
             for outcome in by_lines(stream, file.name, addresses) if file.by_lines else whole(stream, file, addresses):
                 number = getattr(outcome, "number", number)
                 yield outcome
+            raise_what_broke(stream)
     except Bomb as bomb:
         yield Refused(
             file.name, number + 1, Reason.TOO_LARGE, f"the file cannot be read on: it {bomb}", b"", whole=False
         )
     except UNREADABLE_FILE as error:
-        yield Refused(file.name, number + 1, Reason.BROKEN_FILE, f"the file cannot be read on: {describe(error)}", b"")
+        yield Refused(
+            file.name,
+            number + 1,
+            Reason.BROKEN_FILE,
+            f"the file cannot be read on: {describe(error)}",
+            b"",
+            whole=False,
+        )
 
 
 def describe(error: BaseException) -> str:
@@ -250,7 +318,7 @@ def by_lines(stream: BinaryIO, name: str, addresses: Addresses) -> Iterator[Outc
         if number == 1:
             line = line.removeprefix(BYTE_ORDER_MARK)
         if line := line.strip():
-            if line.startswith(rejections.START):
+            if b'"resourceType"' not in line and rejections.is_packed(line):
                 yield from receive_mended(line, name, number, addresses)
             else:
                 yield from receive(line, name, number, addresses)
@@ -287,6 +355,10 @@ def whole(stream: BinaryIO, file: File, addresses: Addresses) -> Iterator[Outcom
                 detail = f"more than {MAX_DOCUMENT:,} bytes unpacked"
                 yield Refused(file.name, 1, Reason.TOO_LARGE, detail, b"", whole=False)
                 return
+        raise_what_broke(stream, only=Bomb)  # of what is merely damaged, the beginning counts
+        if not length:
+            yield Refused(file.name, 1, Reason.BROKEN_FILE, "the file is empty now, and was not a moment ago", b"")
+            return
         spread.flush()
         with mmap.mmap(spread.fileno(), 0, access=mmap.ACCESS_READ) as text:
             bundle = read_bundle(text)
@@ -302,7 +374,7 @@ def whole(stream: BinaryIO, file: File, addresses: Addresses) -> Iterator[Outcom
 
 
 def is_bundle(bundle: Bundle) -> bool:
-    return bundle.slice(bundle.parts.get(b"resourceType")) == b'"Bundle"'
+    return bundle.small(bundle.parts.get(b"resourceType")) == b'"Bundle"'
 
 
 def too_large(length: int) -> str:
@@ -385,7 +457,7 @@ def expand(
 ) -> Iterator[Outcome]:  # fmt: skip
     """The resources in a Bundle, with its own labels on each of them."""
     try:
-        meta = orjson.loads(bundle.slice(bundle.parts.get(b"meta")) or b"{}")
+        meta = orjson.loads(bundle.small(bundle.parts.get(b"meta")) or b"{}")
         classes = outer | labels.classes_of_labels(meta.get("security"))
     except (orjson.JSONDecodeError, AttributeError):
         classes = outer | {labels.SensitiveClass.UNKNOWN}
@@ -398,9 +470,10 @@ def expand(
         rest = bundle.text[bundle.broken : bundle.broken + KEPT]
         yield Refused(name, number + 1, Reason.TOO_LARGE, detail, rest, whole=False)
     elif bundle.broken is not None:
-        rest = bundle.text[bundle.broken :]
+        rest = bundle.text[bundle.broken : bundle.broken + MAX_BYTES]
         detail = f"the Bundle breaks off in or after entry {len(bundle.entries) + 1}"
-        yield Refused(name, number + 1, Reason.BROKEN_JSON, detail, rest[:MAX_BYTES])
+        all_of_it = bundle.broken + len(rest) == len(bundle.text)
+        yield Refused(name, number + 1, Reason.BROKEN_JSON, detail, rest, whole=all_of_it)
 
 
 def addresses_of_entries(bundle: Bundle) -> dict[str, str]:
@@ -408,7 +481,7 @@ def addresses_of_entries(bundle: Bundle) -> dict[str, str]:
     found = {}
     for entry in bundle.each():
         url = text_part(bundle, entry, b"fullUrl")
-        document = object_in(bundle.slice(entry.parts.get(b"resource"))) if url else None
+        document = object_in(bundle.small(entry.parts.get(b"resource"))) if url else None
         if document and (fhir_id := document.get("id") or id_in(url)):
             found[url] = f"{document.get('resourceType')}/{fhir_id}"
     return found
@@ -416,7 +489,7 @@ def addresses_of_entries(bundle: Bundle) -> dict[str, str]:
 
 def text_part(bundle: Bundle, entry: Entry, part: bytes) -> str:
     try:
-        value = orjson.loads(bundle.slice(entry.parts.get(part)) or b'""')
+        value = orjson.loads(bundle.small(entry.parts.get(part)) or b'""')
     except orjson.JSONDecodeError:
         return ""
     return value if isinstance(value, str) else ""
@@ -431,8 +504,12 @@ def id_in(url: str) -> str:
 def receive_entry(
     bundle: Bundle, entry: Entry, name: str, number: int, addresses: Addresses, classes: frozenset[str], depth: int
 ) -> Iterator[Outcome]:
-    raw = bundle.slice(entry.parts.get(b"resource"))
-    request = object_in(bundle.slice(entry.parts.get(b"request"))) or {}
+    if (length := entry.end - entry.start) > MAX_BYTES:
+        start = bundle.text[entry.start : entry.start + KEPT]
+        yield Refused(name, number, Reason.TOO_LARGE, too_large(length), start, whole=False)
+        return
+    raw = bundle.small(entry.parts.get(b"resource"))
+    request = object_in(bundle.small(entry.parts.get(b"request"))) or {}
     method, url = request.get("method"), request.get("url")
     if method == "DELETE" and isinstance(url, str) and (target := literal(url)):
         yield Deleted(target)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import F, Func, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
@@ -51,6 +52,7 @@ from records.models import (
 from records.settling import adopt_binaries, settle_source
 from records.times import start_of
 
+MOST_OF_MANIFEST = 2**20
 MAY_LACK = 0.1
 """How much of what stands a snapshot may lack before somebody has to say that it is whole."""
 RELABEL_AT_ONCE = 2_000
@@ -114,6 +116,8 @@ def import_files(
         store = Store(source, run, using=using)
         reading = Reading(source, files, load_directory(source, using=using), base_in(manifest))
         late = Late(source, store, reading, using=using)
+        if follows_a_killed_run(store):
+            late.look_again()  # or what it left waiting would look changed when it comes again, its targets known
         with in_child(reading.batches()) as batches:
             for batch, progress in batches:
                 if batch:
@@ -125,7 +129,7 @@ def import_files(
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
         memberships = caseloads.refresh(source, patients_to_look_at(store), using=using)
-        finish(run, start_of(manifest.get("transactionTime")) or started_at, using=using)
+        finish(run, up_to(manifest, started_at), using=using)
     awaiting = awaited_in(source, using=using).values("resource").distinct().count()
     return Result(run, len(files), others, time.monotonic() - started, awaiting, memberships)
 
@@ -135,12 +139,16 @@ def patients_to_look_at(store: Store) -> set[str] | None:
 
     Anybody's also when nothing changed, so that importing again mends what a killed run or a new caseload left.
     """
-    runs = Import.objects.using(store.using).filter(source=store.source).exclude(pk=store.run.pk)
-    before = runs.order_by("-started_at").first()
-    unfinished = before is None or before.finished_at is None
-    if unfinished or store.partners_changed or not 0 < len(store.touched) < TOUCHED:
+    if follows_a_killed_run(store) or store.partners_changed or not 0 < len(store.touched) < TOUCHED:
         return None
     return store.touched
+
+
+def follows_a_killed_run(store: Store) -> bool:
+    """Whether the run of this source before did not end, or there was none."""
+    runs = Import.objects.using(store.using).filter(source=store.source).exclude(pk=store.run.pk)
+    before = runs.order_by("-started_at").first()
+    return before is None or before.finished_at is None
 
 
 @contextmanager
@@ -165,11 +173,11 @@ def tuned_for_bulk() -> Iterator[None]:
         gc.set_threshold(*threshold)
 
 
-def finish(run: Import, up_to: Any, *, using: str) -> None:
+def finish(run: Import, current: datetime, *, using: str) -> None:
     """Write down that the run ended, how current the source is now, and the event."""
     Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now(), fraction=1)
-    known = Coalesce("imported_up_to", up_to)
-    Source.objects.using(using).filter(pk=run.source_id).update(imported_up_to=Greatest(known, up_to))
+    known = Coalesce("imported_up_to", current)
+    Source.objects.using(using).filter(pk=run.source_id).update(imported_up_to=Greatest(known, current))
     run.refresh_from_db(using=using)
     counts = {name: getattr(run, name) for name in COUNTS}
     audit.record(audit.Type.IMPORTED, run, detail={"source": run.source.name, **counts})
@@ -181,10 +189,15 @@ COUNTS = ("read", "created", "changed", "unchanged", "older", "rejected", "tombs
 def manifest_in(paths: list[Path]) -> dict[str, Any]:
     """The manifest of a bulk export, when one lies beside its files: it says how current they are."""
     for path in paths:
-        manifest = path / "manifest.json"
-        if manifest.is_file():
-            return object_in(manifest.read_bytes()) or {}
+        with suppress(OSError), (path / "manifest.json").open("rb") as file:
+            return object_in(file.read(MOST_OF_MANIFEST)) or {}
     return {}
+
+
+def up_to(manifest: dict[str, Any], started_at: datetime) -> datetime:
+    """How current the files are. A manifest with a time to come (a wrong clock) would keep a feed from being late."""
+    said = start_of(manifest.get("transactionTime"))
+    return min(said, started_at) if said else started_at
 
 
 def base_in(manifest: dict[str, Any]) -> str:
@@ -239,8 +252,7 @@ class Reading:
             except Unreadable as unreadable:
                 outcome = Refused(outcome.file, outcome.number, unreadable.reason, unreadable.detail, outcome.raw)
         if isinstance(outcome, Deleted):
-            batch.deleted.append(outcome.target)
-            return True
+            return batch.delete(self.extraction.id_of(outcome.target))
         if isinstance(outcome, Mended):
             if self.last_refused != (outcome.file, outcome.number):
                 batch.mended.append(outcome.rejection)
@@ -285,6 +297,7 @@ class Late:
         found = self.find(awaited) if awaited else set()
         for taken in list(batch.taken.values()):
             if not found.isdisjoint(taken.awaits) and (again := self.again(taken.type, taken.raw)):
+                again.digest_as_sent = taken.digest
                 batch.replace(again)
         return batch
 
@@ -303,12 +316,19 @@ class Late:
         for references in pages(awaited, "reference"):
             arrived = self.find(set(references)) | self.find_by_id(set(references))
             for waiting in pages(awaited.filter(reference__in=arrived), "resource") if arrived else ():
-                batch = Batch(refresh=True)
-                rows = Resource.objects.using(self.using).filter(pk__in=waiting)
-                for kind, raw in rows.values_list("type", "raw"):
-                    if again := self.again(kind, raw.encode()):
-                        batch.add(again)
-                self.store.write(batch)
+                self.read_again(Resource.objects.using(self.using).filter(pk__in=waiting))
+
+    def read_again(self, rows: QuerySet[Resource]) -> int:
+        """Take these resources apart anew and write what that changes; return how many."""
+        number = 0
+        for ids in by_size(rows):
+            batch = Batch(refresh=True)
+            for kind, raw in rows.filter(pk__in=ids).values_list("type", "raw"):
+                if again := self.again(kind, raw.encode()):
+                    batch.add(again)
+            self.store.write(batch)
+            number += len(batch.taken)
+        return number
 
     def find(self, references: set[str]) -> set[str]:
         """Those of `references` that are conditional and point at exactly one resource here."""
@@ -323,7 +343,9 @@ class Late:
 
     def find_patients(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
         """The ids at source of the patients with these identifiers; None where several have one."""
-        by_token = {tokens.identifier_in_system(*key[1].split("|", 1)): key for key in keys if "|" in key[1]}
+        # U+0000 can be written in an address (%00), but no identifier has it, and PostgreSQL cannot be asked for it.
+        well = [key for key in keys if "|" in key[1] and "\0" not in key[1]]
+        by_token = {tokens.identifier_in_system(*key[1].split("|", 1)): key for key in well}
         rows = PatientToken.objects.using(self.using).filter(token__in=by_token, patient__source=self.source)
         found: dict[tuple[str, str], str | None] = {}
         for token, fhir_id in rows.values_list("token", "patient__fhir_id"):
@@ -353,6 +375,21 @@ def pages(rows: QuerySet[Any], column: str) -> Iterator[list[Any]]:
         page = list(values.filter(**{f"{column}__gt": page[-1]})[:PAGE])
 
 
+def by_size(rows: QuerySet[Resource]) -> Iterator[list[Any]]:
+    """The ids of `rows`, as many at a time as have BYTES of text, or one: it is held in memory."""
+    ids: list[Any] = []
+    size = 0
+    sizes = Func(F("raw"), function="octet_length", output_field=IntegerField())  # without unpacking it
+    for id, length in list(rows.order_by("pk").values_list("pk", sizes)):
+        if ids and size + length > BYTES:
+            yield ids
+            ids, size = [], 0
+        ids.append(id)
+        size += length
+    if ids:
+        yield ids
+
+
 # ---------------------------------------------------------------- reading again
 
 
@@ -370,14 +407,11 @@ def relabel(source: Source, *, everything: bool = False, using: str = DEFAULT_DB
         rows = Resource.objects.using(using).filter(source=source)
         if not everything:
             rows = rows.exclude(rules=version)
-        while page := list((rows.filter(pk__gt=last) if last else rows).order_by("pk")[:RELABEL_AT_ONCE]):
-            batch = Batch(refresh=True)
-            for row in page:
-                if again := late.again(row.type, row.raw.encode()):
-                    batch.add(again)
-            relabel_versions([row.pk for row in page], late, using=using)  # first: what is written is done with
-            store.write(batch)
-            number, last = number + len(batch.taken), page[-1].pk
+        ids = rows.order_by("pk").values_list("pk", flat=True)
+        while page := list((ids.filter(pk__gt=last) if last else ids)[:RELABEL_AT_ONCE]):
+            relabel_versions(page, late, using=using)  # first: what is written is done with
+            number += late.read_again(Resource.objects.using(using).filter(pk__in=page))
+            last = page[-1]
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
         Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now(), fraction=1, read=number)

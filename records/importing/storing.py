@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 
 from records import caseloads, consents, links, request_labels
 from records.ids import texts_of_ids
+from records.importing import directory, rejections
 from records.importing.extraction import LINE, NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
 from records.importing.references import DIRECTORY_TYPES
@@ -32,22 +33,22 @@ from records.models import (
     Patient,
     PatientLink,
     PatientToken,
-    Rejection,
     RequestedLabel,
     Resource,
     SensitiveClass,
     Source,
 )
-from records.settling import settle, unsettle
+from records.settling import settle, settle_new, unsettle
 
 COLUMNS = (*LINE, "patient_id", "own_classes", "labelled_by", "classes", "settled", "known", "refresh")
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar,
-    time timestamptz, status varchar, encounter_id uuid, holds uuid[], version_id varchar, last_updated timestamptz,
-    rules smallint, digest bytea, raw text, patient_id uuid, own_classes varchar[], labelled_by varchar[],
-    classes varchar[], settled boolean, known boolean, refresh boolean
+    id uuid, type varchar, fhir_id varchar, section varchar, code varchar, label varchar, time timestamptz,
+    status varchar, may_be_flagged boolean, encounter_id uuid, holds uuid[], version_id varchar,
+    last_updated timestamptz, rules smallint, medication text, digest bytea, raw text, patient_id uuid,
+    own_classes varchar[],
+    labelled_by varchar[], classes varchar[], settled boolean, known boolean, refresh boolean
 ) ON COMMIT DELETE ROWS
 """
 
@@ -58,11 +59,13 @@ FROM records_resource WHERE id = ANY (%s::uuid[])
 
 INSERT = """
 INSERT INTO records_resource (
-    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, encounter_id,
-    classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by, rules)
-SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, encounter_id,
-       classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by, rules
-FROM incoming WHERE NOT known
+    id, source_id, type, fhir_id, facility_id, patient_id, section, code, label, time, status, may_be_flagged,
+    encounter_id, classes, own_classes, holds, settled, number, version_id, last_updated, digest, raw, labelled_by,
+    rules, medication)
+SELECT id, %(source)s, type, fhir_id, %(facility)s, patient_id, section, code, label, time, status, may_be_flagged,
+       encounter_id, classes, own_classes, holds, settled, 1, version_id, last_updated, digest, raw, labelled_by,
+       rules, medication
+FROM incoming WHERE NOT known AND (holds = '{}') = %(single)s
 """
 
 # A version that named further patients keeps none: who sees the newest need not see them.
@@ -70,7 +73,7 @@ KEEP_VERSIONS = """
 INSERT INTO records_resourceversion (
     resource_id, number, version_id, last_updated, status, patient_id, section, classes, raw, received_at)
 SELECT o.id, o.number, o.version_id, o.last_updated, o.status,
-       CASE WHEN NOT EXISTS (SELECT 1 FROM records_alsoabout x WHERE x.resource_id = o.id) THEN o.patient_id END,
+       CASE WHEN o.id <> ALL (%(several)s::uuid[]) THEN o.patient_id END,
        o.section, o.classes, o.raw, o.received_at
 FROM incoming i JOIN records_resource o ON o.id = i.id
 WHERE i.known AND NOT i.refresh AND o.raw <> i.raw
@@ -90,7 +93,8 @@ RETURNING from_patient
 UPDATE = """
 UPDATE records_resource o SET
     facility_id = %(facility)s, patient_id = i.patient_id, section = i.section, code = i.code, label = i.label,
-    time = i.time, status = i.status, encounter_id = i.encounter_id, classes = i.classes,
+    time = i.time, status = i.status, may_be_flagged = i.may_be_flagged, encounter_id = i.encounter_id,
+    classes = i.classes,
     -- labels of a Bundle around it are not in the text that is read again
     own_classes = CASE WHEN i.refresh THEN ARRAY(
         SELECT DISTINCT class FROM unnest(i.own_classes || ARRAY(
@@ -100,7 +104,7 @@ UPDATE records_resource o SET
         SELECT DISTINCT how FROM unnest(i.labelled_by || ARRAY(
             SELECT how FROM unnest(o.labelled_by) AS was (how) WHERE how LIKE 'bundle: %%'
         )) AS both_of (how)) ELSE i.labelled_by END,
-    rules = i.rules,
+    rules = i.rules, medication = i.medication,
     holds = i.holds, settled = false, version_id = i.version_id, last_updated = i.last_updated, raw = i.raw,
     digest = i.digest,
     number = o.number + (NOT i.refresh AND o.raw <> i.raw)::int,
@@ -131,7 +135,8 @@ class Batch:
 
     taken: dict[str, Taken] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
+    deleted: set[str] = field(default_factory=set)
+    """Ids of what the source says that it no longer has."""
     repeated: int = 0
     """Resources that came again in the same batch, word for word."""
     older: int = 0
@@ -142,8 +147,10 @@ class Batch:
     """Whether this is no news from the source: columns are brought up to date, and no version is made."""
 
     def add(self, taken: Taken) -> bool:
-        """Whether there was room: not for another version of a resource that is in already."""
+        """Whether there was room: not for another version of a resource that is in already, or deleted in it."""
         known = self.taken.get(taken.id)
+        if taken.id in self.deleted:
+            return False
         if known is None:
             self.taken[taken.id] = taken
             self.size += len(taken.raw)
@@ -151,6 +158,13 @@ class Batch:
             self.repeated += 1
         else:
             return False
+        return True
+
+    def delete(self, id: str) -> bool:
+        """Whether there was room: a batch writes before it deletes, so not for what is in."""
+        if id in self.taken:
+            return False
+        self.deleted.add(id)
         return True
 
     def replace(self, taken: Taken) -> None:
@@ -297,6 +311,7 @@ class Store:
             if cursor.fetchone()[0] is None:
                 cursor.execute("SET temp_buffers = '64MB'")  # a batch stays in memory
                 cursor.execute("SET work_mem = '32MB'")  # and so does what its containers hold
+                cursor.execute("SET jit = off")  # nobody knows how much `incoming` holds: guesses are far too high
                 cursor.execute(STAGING)
 
     def cursor(self) -> Any:
@@ -313,15 +328,19 @@ class Store:
             fresh = [taken for taken in batch.taken.values() if self.is_fresh(taken, known, batch)]
             self.write_patients([taken for taken in fresh if taken.patient], refresh=batch.refresh)
             ready = self.meet_patients(fresh, known)
-            changed = self.write_resources(ready, refresh=batch.refresh)
-            self.note_touched(ready)
+            several = self.about_several(ready)  # before that is written anew
             self.write_patients_named(ready)
+            changed = self.write_resources(ready, several, refresh=batch.refresh)
+            self.note_touched(ready)
+            directory.write_names(
+                [one for one in ready if one.taken.type in DIRECTORY_TYPES], self.id_of, using=self.using
+            )
             self.settle(ready)
             self.write_links([one for one in ready if one.taken.patient])
             self.write_opt_outs([one for one in ready if one.taken.consent is not None])
-            self.tombstone([self.id_of(target) for target in batch.deleted])
-            self.reject(batch.refused)
-            self.close_rejections(batch.mended)
+            self.tombstone(sorted(batch.deleted))
+            rejections.keep(batch.refused, self.run, using=self.using)
+            rejections.close(batch.mended, self.run, using=self.using)
             if not batch.refresh:
                 self.count(batch, created=sum(not one.known for one in ready), changed=changed)
 
@@ -346,7 +365,7 @@ class Store:
         was = known.get(taken.id)
         if was is None or batch.refresh:
             return True
-        if was.digest == taken.digest:
+        if was.digest in (taken.digest, taken.digest_as_sent):  # the second waits still, and is looked at in the end
             return False
         if is_older(taken, was):
             batch.older += 1
@@ -411,7 +430,13 @@ class Store:
 
     # ------------------------------------------------------------ resources
 
-    def write_resources(self, ready: list[Ready], *, refresh: bool) -> int:
+    def about_several(self, ready: list[Ready]) -> list[UUID]:
+        """Those that were about further patients in the version that stands."""
+        known = [one.id for one in ready if one.known]
+        named = AlsoAbout.objects.using(self.using).filter(resource__in=known)
+        return list(named.values_list("resource", flat=True).distinct()) if known else []
+
+    def write_resources(self, ready: list[Ready], several: list[UUID], *, refresh: bool) -> int:
         """Return how many have a new version; others were new, or read with other eyes only."""
         if not ready:
             return 0
@@ -424,12 +449,15 @@ class Store:
                 for start in range(0, len(ready), CHUNK):
                     copy.write(b"".join([one.line(refresh=refresh) for one in ordered[start : start + CHUNK]]))
             if any(one.known for one in ready):
-                cursor.execute(KEEP_VERSIONS)
+                cursor.execute(KEEP_VERSIONS, {"several": several})
                 changed = cursor.rowcount
                 cursor.execute(NOTE_MOVES)
                 self.touch(str(patient_id) for (patient_id,) in cursor.fetchall())
                 cursor.execute(UPDATE, parameters)
-            cursor.execute(INSERT, parameters)
+            cursor.execute(INSERT, {**parameters, "single": True})
+            if any(one.taken.holds != "{}" and not one.known for one in ready):
+                settle_new("incoming", using=self.using)
+                cursor.execute(INSERT, {**parameters, "single": False})
         return changed
 
     def touch(self, patient_ids: Iterable[str]) -> None:
@@ -457,9 +485,10 @@ class Store:
         )
 
     def settle(self, ready: list[Ready]) -> None:
-        """Labels of what is new or changed go up to all that holds it; what is complete can be seen."""
-        labelled = [one.id for one in ready if one.known or one.labelled_by]
-        containers = unsettle(labelled, themselves=False, using=self.using)
+        """Labels of what is new or changed, and what a Medication is, go up to what holds it; then it can be seen."""
+        naming = set() if self.seen else {"Medication"}  # in a first import what holds it waits for it
+        telling = [one.id for one in ready if one.known or one.labelled_by or one.taken.type in naming]
+        containers = unsettle(telling, themselves=False, using=self.using)
         incomplete = [one.id for one in ready if not one.settled]
         settle([*incomplete, *containers], final=False, using=self.using)
 
@@ -543,23 +572,6 @@ class Store:
                 run = Import.objects.using(self.using).filter(pk=self.run.pk)
                 run.update(tombstoned=F("tombstoned") + number)
 
-    def close_rejections(self, mended: list[int]) -> None:
-        """Point from rejections to the run that took their mended lines."""
-        rows = Rejection.objects.using(self.using).filter(pk__in=mended, imported__source=self.source, mended_at=None)
-        rows.update(mended_at=Now(), mended_by=self.run)
-
-    def reject(self, refused: Iterable[Refused]) -> None:
-        Rejection.objects.using(self.using).bulk_create(
-            [
-                Rejection(
-                    imported=self.run, file=one.file[-500:], line=one.number, reason=one.reason,
-                    detail=one.detail[:300], raw=one.raw, whole=one.whole,
-                )
-                for one in refused
-            ],
-            batch_size=100,
-        )  # fmt: skip
-
     def say_how_far(self, fraction: float) -> None:
         Import.objects.using(self.using).filter(pk=self.run.pk).update(fraction=fraction)
 
@@ -579,8 +591,8 @@ class Store:
 
 
 PATIENT_COLUMNS = [
-    "active", "family", "given", "title", "sort_name", "found_by", "birth_date", "gender", "deceased", "deceased_date",
-    "mrn",
+    "active", "family", "given", "title", "sort_name", "name_key", "found_by", "birth_date", "gender", "deceased",
+    "deceased_date", "mrn",
 ]  # fmt: skip
 LINKS = {"replaced-by": PatientLink.Kind.REPLACED_BY, "replaces": PatientLink.Kind.REPLACED_BY}
 NUMBER = re.compile(r"\d{1,18}")

@@ -32,7 +32,7 @@ CREATE POLICY viewer_reads ON records_resourceversion FOR SELECT TO clinicportal
 
 
 class Migration(migrations.Migration):
-    dependencies = [("records", "0060_found_in_the_row")]
+    dependencies = [("records", "0061_a_rejected_line_is_one_row")]
 
     operations = [
         migrations.AddField("resourceversion", "patient_id", models.UUIDField(null=True)),

@@ -18,7 +18,16 @@ from records.models.lookups import LookUp
 from records.models.organisations import Agreement, Organisation, Suspension
 from records.models.patients import Look, Patient, PatientLink, PatientToken, SavedFilter
 from records.models.questions import PatientNumbered, Question
-from records.models.resources import AlsoAbout, Awaited, Move, RecordReport, RequestedLabel, Resource, ResourceVersion
+from records.models.resources import (
+    AlsoAbout,
+    Awaited,
+    Move,
+    RecordReport,
+    ReferredName,
+    RequestedLabel,
+    Resource,
+    ResourceVersion,
+)
 from records.models.scope import UNGRANTABLE, InForceQuerySet, Section, SensitiveClass, classes_field, sections_field
 
 __all__ = [
@@ -49,6 +58,7 @@ __all__ = [
     "PatientToken",
     "Question",
     "RecordReport",
+    "ReferredName",
     "Rejection",
     "RequestedLabel",
     "Resource",

@@ -132,7 +132,10 @@ class Rejection(models.Model):
     mended_by = models.ForeignKey(Import, null=True, on_delete=models.PROTECT, related_name="mended")
 
     class Meta:
-        indexes = [models.Index(fields=["imported"], condition=Q(mended_at=None), name="rejection_open")]
+        indexes = [
+            models.Index(fields=["imported"], condition=Q(mended_at=None), name="rejection_open"),
+            models.Index(fields=["file", "line"], condition=Q(mended_at=None), name="rejection_open_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -163,6 +164,11 @@ class GrantQuerySet(InForceQuerySet):
         )
 
 
+def name_of_giver(given_by: str) -> str:
+    """The name in `Grant.given_by` ("tid:oid name"): ids are for the audit trail."""
+    return re.sub(r"^[0-9a-f-]{36}:[0-9a-f-]{36} ", "", given_by)
+
+
 class Grant(models.Model):
     """One guest × one organisation × one caseload (or patient) × sections × classes × start and end.
 
@@ -184,7 +190,7 @@ class Grant(models.Model):
     purpose = models.TextField(blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
-    given_by = models.CharField(max_length=200)  # "tid:oid name": who approved, for the access page
+    given_by = models.CharField(max_length=200)  # "tid:oid name" of who approved; for people: name_of_giver
     given_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
     ended_because = models.CharField(max_length=200, blank=True)
@@ -210,6 +216,10 @@ class Grant(models.Model):
 
     def __str__(self) -> str:
         return f"grant {self.pk}"
+
+    @property
+    def giver_name(self) -> str:
+        return name_of_giver(self.given_by)
 
     @property
     def last_day(self) -> date:

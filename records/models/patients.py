@@ -14,7 +14,7 @@ from clinicportal.models import User
 from clinicportal.viewing import must_be_viewer
 from records.models.caseloads import Caseload
 from records.models.emergencies import EmergencyAccess, ReviewReading, opened_without_a_grant, withheld
-from records.models.feeds import FeedStop, Source
+from records.models.feeds import Facility, FeedStop, Source
 from records.models.grants import Among, Conditions, Grant, OptOut, may_view, to_cover
 from records.models.organisations import Organisation
 from records.models.scope import Section, classes_field
@@ -107,6 +107,7 @@ class Patient(models.Model):
     given = models.CharField(max_length=200, blank=True)
     title = models.CharField(max_length=50, blank=True)
     sort_name = models.CharField(max_length=400, blank=True)  # folded: case, diacritics
+    name_key = models.CharField(max_length=100, blank=True, default="", db_collation="C")  # tokens.name_key
     found_by = models.TextField(blank=True, default="", db_collation="C")  # tokens.line: for searches of a list
     birth_date = models.CharField(max_length=10, blank=True)  # as precise as FHIR says: 1990, 1990-05, 1990-05-17
     gender = models.CharField(max_length=10, choices=Gender.choices, default=Gender.UNKNOWN)
@@ -121,7 +122,10 @@ class Patient(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "fhir_id"], name="patient_once_per_source")]
-        indexes = [models.Index(fields=["sort_name", "id"], name="patient_by_name")]
+        indexes = [
+            models.Index(fields=["sort_name", "id"], name="patient_by_name"),
+            models.Index(fields=["name_key"], name="patient_by_name_key"),
+        ]
 
     def __str__(self) -> str:
         return f"patient {self.pk}"  # never a name: this reaches logs
@@ -191,11 +195,21 @@ class SavedFilter(models.Model):
         NEW = "new", _("With something new")
         RECENT = "recent", _("Recently opened by me")
 
+    class Age(models.TextChoices):
+        ANY = "", _("Any age")
+        CHILD = "child", _("Under 18")
+        ADULT = "adult", _("18 to 64")
+        OLDER = "older", _("65 or over")
+        OLDEST = "oldest", _("85 or over")
+
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=40)
     show = models.CharField(max_length=10, choices=Show.choices, blank=True)
     caseload = models.ForeignKey(Caseload, null=True, on_delete=models.CASCADE, related_name="+")
+    facility = models.ForeignKey(Facility, null=True, on_delete=models.CASCADE, related_name="+")
+    age = models.CharField(max_length=10, choices=Age.choices, blank=True)
+    gender = models.CharField(max_length=10, choices=Patient.Gender.choices, blank=True)
 
     class Meta:
         ordering = ["name"]

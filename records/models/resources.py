@@ -108,6 +108,8 @@ class Resource(models.Model):
     label = models.CharField(max_length=300, blank=True)  # what the code says in words
     time = models.DateTimeField(null=True)  # when it happened, for newest first
     status = models.CharField(max_length=40, blank=True)
+    # Whether a page may flag it (records/importing/outside.py): those that nobody judged may be.
+    may_be_flagged = models.BooleanField(default=True)
     encounter_id = models.UUIDField(null=True)
     classes = classes_field()  # all that a grant must allow: its own, its patient's, those of what it holds
     own_classes = classes_field()  # by the labels in its text, by rules, by its source and at the patient's request
@@ -121,6 +123,9 @@ class Resource(models.Model):
     last_updated = models.DateTimeField(null=True)
     digest = models.BinaryField(max_length=32)  # of the text and the rules that read it: unchanged costs no write
     raw = models.TextField()
+    # What a Medication says that it is (records/importing/medication.py); of a prescription, a dispense and the like
+    # what that says to which they refer. It stands in their row, so that the rule for them is the rule for it.
+    medication = models.TextField(blank=True, default="", db_default="")
     received_at = models.DateTimeField(db_default=Now())
     tombstoned_at = models.DateTimeField(null=True)
 
@@ -133,7 +138,17 @@ class Resource(models.Model):
             models.Index(
                 "patient", "section", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_section"
             ),
-            models.Index("patient", "code", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_code"),
+            models.Index(
+                "patient", "section", "code", F("time").desc(nulls_last=True), F("id").desc(), name="resource_by_code"
+            ),
+            models.Index(
+                "patient",
+                "section",
+                F("time").desc(nulls_last=True),
+                F("id").desc(),
+                condition=Q(may_be_flagged=True, type="Observation"),
+                name="resource_flagged",
+            ),
             models.Index(fields=["patient", "received_at"], name="resource_by_arrival"),
             # What the importer asks: few rows of any table, so they cost others nothing.
             models.Index(fields=["source"], condition=Q(settled=False), name="resource_unsettled"),
@@ -173,6 +188,20 @@ class Awaited(models.Model):
 
     def __str__(self) -> str:
         return f"awaited by {self.resource_id}"
+
+
+class ReferredName(models.Model):
+    """What a practitioner, a role, an organisation or a place is called, for references that don't say it.
+
+    Under the id of its resource. Directories hold nothing about patients; one that is labelled gets no row here.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    name = models.CharField(max_length=300, blank=True)
+    leads_to = models.UUIDField(null=True)  # of a role without a name: whose it is
+
+    def __str__(self) -> str:
+        return f"name of {self.pk}"
 
 
 class RequestedLabel(models.Model):

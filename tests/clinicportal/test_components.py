@@ -2,6 +2,7 @@
 
 import datetime as dt
 import html.parser
+import itertools
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +17,12 @@ from django.template import engines
 from django.test import RequestFactory
 from django.utils.safestring import mark_safe
 from django.views.defaults import bad_request, page_not_found, permission_denied, server_error
+from jinja2 import nodes
 
 from clinicportal import context
 from clinicportal.dates import clinical_date, clinical_time, plain_date
 from clinicportal.forms import WithHint, describe
-from clinicportal.plots import Point, plot
+from clinicportal.plots import Point, Series, plot, stack
 
 HOSTILE = """"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
 ROOT = Path(__file__).parents[2] / "clinicportal"
@@ -48,6 +50,22 @@ class Markup(html.parser.HTMLParser):
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attrs for name, attrs in self.tags if name == tag]
+
+
+TEMPLATES = sorted(path for path in ROOT.parent.glob("*/jinja2/**/*.jinja") if ".venv" not in path.parts)
+
+
+def test_no_template_gives_a_name_of_ours_another_meaning():
+    """What a page names so would stand for ours in the shell around it, too."""
+    environment = engines["jinja2"].env
+    taken = []
+    for path in TEMPLATES:
+        tree = environment.parse(path.read_text())
+        named = {macro.name for macro in tree.find_all(nodes.Macro)}
+        named |= {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
+        taken += [(path.name, name) for name in sorted(named & set(environment.globals))]
+    assert len(TEMPLATES) > 50
+    assert taken == []
 
 
 def assert_fit_for_strict_policy(text: str) -> None:
@@ -92,6 +110,8 @@ CALLS = {
     '{{ since([{"flag": x, "what": [x, x], "href": x, "text": x}], when) }}',
     "medicine": '{% from "components/chart.jinja" import medicine %}{{ medicine(x, [x], x, [x]) }}',
     "periods": '{% from "components/chart.jinja" import periods %}{{ periods([{"href": x, "text": x}], x) }}',
+    "stack": '{% from "components/chart.jinja" import stack %}'
+    '{% call stack(x, plots, id="st", periods=x, foot=x, foot_end=x) %}{{ x }}{% endcall %}',
     "trend": '{% from "components/chart.jinja" import trend %}'
     '{% call trend(x, plot, id="tr", now=x, foot=x) %}{{ x }}{% endcall %}',
     "person": '{% from "components/chart.jinja" import person_panel, patient_facts %}'
@@ -101,16 +121,11 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_component_escapes_what_it_is_given_and_needs_no_inline_code(name):
-    hostile_plot = plot(
-        [Point(dt.date(2026, 3, 3), None, note=HOSTILE), Point(dt.date(2026, 4, 4), 4.0, HOSTILE, "high")],
-        unit=HOSTILE,
-        since=dt.date(2026, 1, 1),
-        until=dt.date(2026, 6, 1),
-        low=3,
-        high=5,
-        range_words=HOSTILE,
-    )
-    text = render(CALLS[name], x=HOSTILE, when=dt.datetime(2026, 5, 24, 15, 40, tzinfo=dt.UTC), plot=hostile_plot)
+    points = (Point(dt.date(2026, 3, 3), None, note=HOSTILE), Point(dt.date(2026, 4, 4), 4.0, HOSTILE, "high"))
+    hostile = Series(points, title=HOSTILE, unit=HOSTILE, low=3, high=5, range_words=HOSTILE)
+    period = {"since": dt.date(2026, 1, 1), "until": dt.date(2026, 6, 1)}
+    when = dt.datetime(2026, 5, 24, 15, 40, tzinfo=dt.UTC)
+    text = render(CALLS[name], x=HOSTILE, when=when, plot=plot(hostile, **period), plots=stack([hostile] * 2, **period))
     assert_fit_for_strict_policy(text)
     assert "49" not in text, "a value was read as a template"
     assert "<script" not in text
@@ -416,19 +431,14 @@ def test_a_refusal_is_shown_in_its_own_words_and_escaped(ask):
 
 
 def test_a_trend_leaves_out_what_lies_outside_the_period_and_marks_a_missing_value():
-    drawn = plot(
-        [
-            Point(dt.date(2025, 1, 1), 9.9, "9.9"),
-            Point(dt.date(2026, 1, 12), 4.6, "4.6"),
-            Point(dt.date(2026, 3, 3), None, note="Specimen rejected"),
-            Point(dt.date(2026, 6, 1), 5.9, "5.9", "high"),
-        ],
-        unit="mmol/L",
-        since=dt.date(2025, 6, 1),
-        until=dt.date(2026, 6, 1),
-        low=3.5,
-        high=5.3,
+    points = (
+        Point(dt.date(2025, 1, 1), 9.9, "9.9"),
+        Point(dt.date(2026, 1, 12), 4.6, "4.6"),
+        Point(dt.date(2026, 3, 3), None, note="Specimen rejected"),
+        Point(dt.date(2026, 6, 1), 5.9, "5.9", "high"),
     )
+    potassium = Series(points, unit="mmol/L", low=3.5, high=5.3)
+    drawn = plot(potassium, since=dt.date(2025, 6, 1), until=dt.date(2026, 6, 1))
     assert [point["shape"] for point in drawn.wide.points] == ["dot", "cross", "up"]
     assert [point["text"] for point in drawn.wide.points] == ["4.6", "Specimen rejected", "High 5.9"]
     assert len(drawn.wide.line.split()) == 2, "no line through a value that is not there"
@@ -445,10 +455,31 @@ def test_a_trend_leaves_out_what_lies_outside_the_period_and_marks_a_missing_val
 
 @pytest.mark.parametrize("values", [[], [None], [0], [0, 0], [-3, 5], [1e6, 1.0000001e6], [0.001, 0.002]])
 def test_a_trend_can_be_drawn_whatever_the_values(values):
-    points = [Point(dt.date(2026, 1, n + 1), value, str(value)) for n, value in enumerate(values)]
-    drawn = plot(points, unit="", since=dt.date(2026, 1, 1), until=dt.date(2026, 1, 1 + max(1, len(values))))
+    points = tuple(Point(dt.date(2026, 1, n + 1), value, str(value)) for n, value in enumerate(values))
+    drawn = plot(Series(points), since=dt.date(2026, 1, 1), until=dt.date(2026, 1, 1 + max(1, len(values))))
     assert len(drawn.wide.points) == len(values)
     assert 2 <= len(drawn.wide.y_ticks) <= 9
+
+
+def test_drawings_below_each_other_share_one_time_axis_and_a_line_reads_all_of_them():
+    potassium = Series((Point(dt.date(2026, 1, 12), 4.6, "4.6"), Point(dt.date(2026, 6, 1), 5.9, "5.9", "high")), "K")
+    cells = Series((Point(dt.date(2026, 1, 12), 250000.0, "250,000"), Point(dt.date(2026, 3, 3), 1.0, "1")), "Cells")
+    drawn = stack([potassium, cells], since=dt.date(2025, 6, 1), until=dt.date(2026, 6, 1))
+    for tall in (drawn.wide, drawn.narrow):
+        upper, lower = (panel.frame for panel in tall.panels)
+        assert upper.points[0]["x"] == lower.points[0]["x"], "one day stands at two places"
+        assert [tick["x"] for tick in upper.x_ticks] == [tick["x"] for tick in lower.x_ticks]
+        assert (upper.dated, lower.dated) == (False, True)
+        assert tall.panels[1].top >= upper.bottom
+    assert [(moment.day, moment.readings) for moment in drawn.wide.moments] == [
+        ("12-Jan-2026", ("4.6", "250,000")),
+        ("03-Mar-2026", ("", "1")),
+        ("01-Jun-2026", ("5.9 High", "")),
+    ]
+    strips = [(moment.start, moment.start + moment.width) for moment in drawn.wide.moments]
+    assert all(end <= start + 0.1 for (_, end), (start, _) in itertools.pairwise(strips)), "two days at one place"
+    assert "K: 2 values" in drawn.summary
+    assert "Cells: 2 values" in drawn.summary
 
 
 def test_safe_markup_in_help_text_is_kept():

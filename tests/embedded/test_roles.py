@@ -13,6 +13,7 @@ from clinicportal import roles
 from clinicportal.embedded import binaries, secrets
 from tests.embedded.conftest import ROOT, Process, data_folder, environment_for, eventually
 
+pytestmark = pytest.mark.xdist_group("roles")  # they share a server
 PASSWORDS = {kind: f"it's {kind}" for kind in roles.KINDS}
 
 

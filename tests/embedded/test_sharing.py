@@ -16,6 +16,7 @@ from kombu import Connection
 from clinicportal.embedded.locks import Lock
 from tests.embedded.conftest import Process, data_folder, environment_for, eventually, nothing_runs
 
+pytestmark = pytest.mark.xdist_group("sharing")  # some share their servers
 # Prints where the servers answer, then uses them until its standard input ends.
 USER = "import json, sys; from dataclasses import asdict; from clinicportal import embedded; \
 print(json.dumps(asdict(embedded.ensure()))); sys.stdin.read()"

@@ -16,6 +16,7 @@ import pytest
 
 from tests.embedded.conftest import ROOT, Process, data_folder, environment_for, eventually, nothing_runs
 
+pytestmark = pytest.mark.xdist_group("supervisor")  # some share a portal
 RESET = ("-m", "clinicportal.embedded", "reset")
 SUPERVISOR = ("-m", "tests.embedded.fake_portal")
 # Answers requests until it is told to hang.

@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests import contract
 
 ROOT = Path(__file__).parents[2]
+expect.set_options(timeout=15_000)  # as actions below: other tests may run beside
 START_SECONDS = 150
 BROWSER_FLAGS = [
     "--no-sandbox",  # as root in a container Chromium has no sandbox to start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -32,7 +33,7 @@ def approve(approver: Person, name: str) -> None:
     expect(page.get_by_text("Approved. We are setting it up now.")).to_be_visible()
 
 
-def let_in(person: Any, portal: Portal, address: str, name: str, *rights: str, look: Any = None) -> Person:
+def let_in(person: Any, portal: Portal, address: str, name: str, *rights: str) -> Person:
     """A guest of the practice for whom the approver ticked `rights`, signed in and with the terms accepted."""
     sponsor, approver = person("deputy@northfield.example"), person("second.approver@hospital.example")
     portal.control("accounts", address=address, name=name)
@@ -44,8 +45,7 @@ def let_in(person: Any, portal: Portal, address: str, name: str, *rights: str, l
     desk.get_by_role("link", name=name).first.click()
     for right in rights:
         desk.get_by_label(right).check()
-    if look:
-        look(desk, "decision")
+    picture(desk, "decision")
     desk.get_by_role("button", name="Approve", exact=True).click()
     approver.confirms()
     if rights:
@@ -95,3 +95,13 @@ def change(portal: Portal, statement: str, *parameters: object) -> None:
     """Change rows as the worker's role, for what no page can bring about."""
     with psycopg.connect(portal.addresses()["database_worker_url"]) as worker:
         worker.execute(statement, parameters)
+
+
+def picture(page: Any, name: str, widths: tuple[int, ...] = (1280, 320)) -> None:
+    """Keep the page as it looks, for eyes, where JOURNEY_PICTURES names a folder."""
+    plain = re.sub(r"https?://[^/]+|[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/welcome/).+", "", name.lower())
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "home"
+    if folder := os.environ.get("JOURNEY_PICTURES"):
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.screenshot(path=f"{folder}/{slug}-{width}.png", full_page=True)

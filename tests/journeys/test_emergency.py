@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.journeys import steps
 from tests.journeys.conftest import eventually
 from tests.journeys.test_every_page import look
-from tests.journeys.test_look_up import fill, picture
+from tests.journeys.test_look_up import fill
 
 GUEST = "nightdoctor@northfield.example"
 LOOK_UP = "They may also look up patients"
@@ -61,7 +61,6 @@ def test_an_emergency_from_the_search_to_the_review(person, portal):
     guest.reads("Emergency access")
     assert who["mrn"] not in seat.url + seat.content()
     found += look(seat, "emergency access")
-    picture(seat, "emergency")
     seat.get_by_role("button", name="Open the record for one hour").click()
     expect(seat.get_by_text("Say what the emergency is").first).to_be_visible()
 
@@ -73,14 +72,12 @@ def test_an_emergency_from_the_search_to_the_review(person, portal):
     arrives_at(guest, "Summary")
     expect(seat.get_by_text(REASON)).to_be_visible()
     found += look(seat, "summary in an emergency")
-    picture(seat, "chart")
     guest.goes_to(f"/patients/{who['id']}/problems/")
     expect(seat.get_by_text(who["sensitive"], exact=True).first).to_be_visible()
     expect(seat.get_by_text(who["withheld"], exact=True)).to_have_count(0)
     guest.goes_to("/patients/")
     expect(seat.get_by_role("region", name="Emergency access")).to_contain_text(who["family"].upper())
     found += look(seat, "my patients in an emergency")
-    picture(seat, "patients")
     seat.get_by_role("button", name="End it now").click()
     expect(seat.get_by_text("The emergency access has ended.")).to_be_visible()
     guest.goes_to(f"/patients/{who['id']}/")
@@ -92,12 +89,10 @@ def test_an_emergency_from_the_search_to_the_review(person, portal):
     desk = reviewer.page
     expect(desk.get_by_text(REASON)).to_be_visible()
     found += look(desk, "reviews")
-    picture(desk, "reviews")
     desk.get_by_role("row").filter(has_text=REASON).get_by_role("link").click()
     reviewer.reads("Review an emergency access")
     expect(desk.get_by_role("row").filter(has_text="problems")).to_be_visible()
     found += look(desk, "review")
-    picture(desk, "review")
     review = desk.url
     reviewer.goes_to("/terms/")
     desk.get_by_role("checkbox", name="I have read").check()
@@ -106,7 +101,6 @@ def test_an_emergency_from_the_search_to_the_review(person, portal):
     desk.get_by_role("button", name="Open the record").click()
     reviewer.reads("Summary")
     found += look(desk, "record for a review")
-    picture(desk, "chart-review")
     desk.get_by_role("link", name="Back to the review").click()
     desk.get_by_label("Justified", exact=True).check()
     desk.get_by_label("Your note").fill("The ambulance report matches.")

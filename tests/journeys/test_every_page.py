@@ -11,8 +11,8 @@ from tests.journeys import steps
 
 GUEST = "locum@northfield.example"
 CHART = (
-    "", "timeline/", "results/", "vitals/", "medicines/", "problems/", "allergies/", "immunisations/", "documents/",
-    "care/", "access/", "print/", "report/",
+    "", "timeline/", "results/", "vitals/", "medicines/", "problems/", "allergies/", "immunisations/", "procedures/",
+    "encounters/", "documents/", "care/", "access/", "print/", "report/", "all/appointments/", "all/supplies/",
 )  # fmt: skip
 WIDTHS = (1280, 320)
 PHONE = (320,)
@@ -26,9 +26,15 @@ def check(one, path: str, widths=WIDTHS) -> list[str]:
     return look(page, path, widths)
 
 
+CUT_OFF = """[...document.querySelectorAll(".cp-table--phone .cp-table__fill")]
+    .filter(table => table.scrollWidth > table.clientWidth).map(table => table.innerText.slice(0, 60))"""
+"""Tables that became lines on a phone and are wider than it all the same."""
+
+
 def look(page, path: str, widths=WIDTHS) -> list[str]:
     """What is wrong with the page that is open."""
     found = []
+    steps.picture(page, path.split("?")[0], widths)
     for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
         for violation in Axe().run(page).response["violations"]:
@@ -37,8 +43,12 @@ def look(page, path: str, widths=WIDTHS) -> list[str]:
         wide = page.evaluate("document.documentElement.scrollWidth")
         if wide > width:
             found.append(f"{path} at {width}: scrolls sideways to {wide}")
+        for cut in page.evaluate(CUT_OFF) if width == min(widths) else ():
+            found.append(f"{path} at {width}: cut off: {cut}")
     if kept := page.evaluate("Object.keys(localStorage).concat(Object.keys(sessionStorage))"):
         found.append(f"{path}: keeps {kept} in the browser")
+    if page.locator(".nhsuk-error-summary").count() and not page.locator(".nhsuk-error-message").count():
+        found.append(f"{path}: a summary of errors without an error")
     if page.locator("h1").count() != 1:
         found.append(f"{path}: {page.locator('h1').count()} h1")
     return found
@@ -58,7 +68,14 @@ def what_leads_on(guest, record: str) -> list[str]:
         .locator("main table a")
         .evaluate_all("links => links.map(a => a.getAttribute('href'))")
     )
-    return [f"results/{trend}", *(path.removeprefix(record) for path in documents[:3])]
+    entries = [path for page in ("results", "problems") for path in an_entry(guest, f"{record}{page}/")]
+    return [f"results/{trend}", *(path.removeprefix(record) for path in (*documents[:3], *entries))]
+
+
+def an_entry(guest, page: str) -> list[str]:
+    """The first of what stands beside the main list of a page, if the record has any."""
+    links = guest.goes_to(page).locator("main a[href*='/entry/']")
+    return [links.first.get_attribute("href")] if links.count() else []
 
 
 def without_script(guest, record: str) -> list[str]:

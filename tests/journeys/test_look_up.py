@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date
 
 from playwright.sync_api import expect
@@ -33,15 +32,8 @@ def fill(page, who: dict[str, str], number: str) -> None:
     page.get_by_role("button", name="Look up", exact=True).click()
 
 
-def picture(page, name: str) -> None:
-    if folder := os.environ.get("JOURNEY_PICTURES"):
-        for width in (1280, 320):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.screenshot(path=f"{folder}/{name}-{width}.png", full_page=True)
-
-
 def test_a_patient_is_looked_up_opened_and_looked_at_by_a_privacy_officer(person, portal):
-    guest = steps.let_in(person, portal, GUEST, "Walk-in Doctor", "They may also look up patients", look=picture)
+    guest = steps.let_in(person, portal, GUEST, "Walk-in Doctor", "They may also look up patients")
     before = len(portal.trail())
     who, seat = somebody_in_no_caseload(portal), guest.goes_to("/patients/")
     listed = seat.locator(f"a[href='/patients/{who['id']}/']")  # a namesake at another site is among theirs
@@ -50,24 +42,19 @@ def test_a_patient_is_looked_up_opened_and_looked_at_by_a_privacy_officer(person
     seat.get_by_role("link", name="Look up a patient").last.click()
     guest.reads("Look up a patient")
     found = look(seat, "look up")
-    picture(seat, "form")
 
     fill(seat, who, "12345")
     expect(seat.get_by_text("We found nobody.")).to_be_visible()
     found += look(seat, "nobody")
-    picture(seat, "nobody")
     fill(seat, who, who["mrn"])
     expect(seat.get_by_role("heading", name="Is this the person you treat?")).to_be_visible()
     assert who["id"] not in seat.content()
     found += look(seat, "found")
-    picture(seat, "found")
     seat.get_by_role("button", name="Open the record").dblclick()
     guest.reads("Summary")
     assert seat.url.endswith(f"/patients/{who['id']}/")
     expect(seat.get_by_text("Looked up by Walk-in Doctor").first).to_be_visible()
-    picture(seat, "chart")
     found += look(guest.goes_to("/account/"), "my access")
-    picture(seat, "account")
     seat.goto("/patients/")
     expect(listed).to_be_visible()
 
@@ -76,12 +63,10 @@ def test_a_patient_is_looked_up_opened_and_looked_at_by_a_privacy_officer(person
     desk.get_by_role("link", name="Alerts").click()
     officer.reads("Alerts")
     found += look(desk, "alerts")
-    picture(desk, "alerts")
     row = desk.get_by_role("row").filter(has_text=who["id"])
     expect(row).to_contain_text(REASON)
     row.get_by_role("link").click()
     found += look(desk, "one alert")
-    picture(desk, "alert")
     desk.get_by_label("What did you find?").fill("In their appointment book")
     desk.get_by_role("button", name="Looked at").click()
     expect(desk.get_by_role("row").filter(has_text="In their appointment book")).to_be_visible()

@@ -19,7 +19,10 @@ from tests.killing.rounds import Outcome
 from tests.killing.verdict import breaches
 from tests.killing.windows import WINDOWS
 
-pytestmark = pytest.mark.timeout(600)  # a minute where nothing else runs
+pytestmark = [
+    pytest.mark.timeout(600),  # a minute where nothing else runs
+    pytest.mark.xdist_group("sample"),  # one round for all of them, played from the start
+]
 
 
 @pytest.fixture(scope="module")

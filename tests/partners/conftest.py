@@ -11,17 +11,19 @@ import pytest
 from django.conf import settings
 from django.core import mail
 from django.db import connections
+from django.test import Client
 from django.utils import timezone
 
 from clinicportal.http import Session
 from clinicportal.models import StaffRole, User
-from partners import access_requests, dates, decisions, entra, idtoken, lag, mailing
+from partners import access_requests, dates, decisions, entra, idtoken, lag, mailing, provisioning
 from partners.models import (
     AccessRequest,
     ContextCheck,
     Domain,
     Guest,
     IdentityProvider,
+    Invitation,
     PartnerOrganisation,
     ProvisioningJob,
     Sponsor,
@@ -30,6 +32,7 @@ from records.models import Agreement, Caseload, Organisation
 from tests import contract
 from tests import factories as make
 from tests.devtenant.conftest import Process
+from tests.factories import client_for
 from tests.partners.fake import Directory
 
 HOME = "https://sts.windows.net/aaaaaaaa-0000-4000-8000-000000000001/"
@@ -146,6 +149,32 @@ def job(approved: AccessRequest) -> ProvisioningJob:
 @pytest.fixture
 def directory() -> Directory:
     return Directory()
+
+
+@pytest.fixture
+def desk(sponsor) -> Client:
+    """The sponsor's browser."""
+    return client_for(sponsor, capacities=["sponsor"])
+
+
+@pytest.fixture
+def office(approver) -> Client:
+    """The approver's browser."""
+    return client_for(approver)
+
+
+@pytest.fixture
+def anyone() -> Client:
+    """A browser in which nobody is signed in."""
+    return Client(headers={"host": "portal.localhost"}, enforce_csrf_checks=False)
+
+
+@pytest.fixture
+def sent(job, directory) -> Invitation:
+    """The invitation, once its mail is out."""
+    with as_worker():
+        provisioning.advance(job.pk, directory)
+    return Invitation.objects.get(request=job.request_id)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from partners.entra.conditional_access import People, Policy, why_not_bound
 from partners.models import Attestation, ContextCheck, IdentityProvider, Incident
 from tests.factories import client_for
 from tests.partners.conftest import HOME, as_worker, make_approver
-from tests.partners.test_pages import text
+from tests.partners.pages import text
 from tests.partners.visitor import Visitor
 
 GROUP = "44444444-4444-4444-8444-444444444444"

@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from clinicportal.models import User
-from partners import decisions, entra, incidents, invitations, progress, provisioning
+from partners import decisions, entra, incidents, invitations, progress, provisioning, turns
 from partners.models import AccessRequest, Gate, Incident, Invitation, ProvisioningJob, Step
 from partners.traffic import SharedTraffic
 from tests.partners.conftest import as_worker, make_graph
@@ -40,6 +40,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provisioning, "IN_PLACE_SECONDS", 0.1)
 
 
+def blocking(job: ProvisioningJob) -> str:
+    return progress.blocked_by(AccessRequest.objects.get(pk=job.request_id), turns.shut_gates())
+
+
 def work(graph: entra.Graph) -> float | None:
     with as_worker():
         return provisioning.work(graph)
@@ -68,7 +72,7 @@ def test_a_block_stops_the_queue_once_and_it_goes_on_when_the_operator_says_so(
     assert states(jobs) == ["running"] * 3
     assert len(tenant.read("calls", operation="POST /invitations")) == 1
     assert sorted(current(job).last_code for job in jobs) == ["", "", code]
-    assert [progress.blocked_by(job.request) for job in jobs] == [code] * 3  # the two that never tried, too
+    assert [blocking(job) for job in jobs] == [code] * 3  # the two that never tried, too
 
     incidents.close(incident, by=operator, note="Mended, I think")  # but it is not
     work(shared)
@@ -81,7 +85,7 @@ def test_a_block_stops_the_queue_once_and_it_goes_on_when_the_operator_says_so(
     work(shared)
     work(shared)
     assert states(jobs) == ["done"] * 3
-    assert [progress.blocked_by(AccessRequest.objects.get(pk=job.request_id)) for job in jobs] == [""] * 3
+    assert [blocking(job) for job in jobs] == [""] * 3
     assert len(tenant.read("mails")) == 3
 
 

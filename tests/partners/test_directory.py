@@ -22,7 +22,7 @@ from tests import factories as make
 from tests.factories import client_for
 from tests.partners.conftest import HOME, as_worker, make_approver, make_sponsor
 from tests.partners.fake import Directory
-from tests.partners.test_pages import text
+from tests.partners.pages import text
 
 NURSE = "nurse@northfield.example"
 Status = Invitation.Status

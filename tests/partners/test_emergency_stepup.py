@@ -12,8 +12,8 @@ from records import emergencies
 from records.models import EmergencyAccess, OptOut
 from tests import factories as make
 from tests.partners.conftest import as_worker
+from tests.partners.pages import text
 from tests.partners.test_identity_checks import SPONSOR, sponsor_of_northfield
-from tests.partners.test_pages import text
 from tests.partners.test_stepup import SECOND, events
 from tests.partners.visitor import Visitor, leaves_for, parameters_of
 from tests.records.people import make_person, typed

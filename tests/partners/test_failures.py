@@ -153,7 +153,7 @@ def anyone(db):
 
 
 def look_up(anyone, number: str) -> str:
-    from tests.partners.test_pages import text
+    from tests.partners.pages import text
 
     answer = anyone.post(reverse("sign-in-help"), {"number": number})
     assert answer.status_code == 200
@@ -176,7 +176,7 @@ def test_what_the_guest_can_mend_alone_has_no_note(anyone):
 
 
 def text_of(anyone, name: str) -> str:
-    from tests.partners.test_pages import text
+    from tests.partners.pages import text
 
     return text(anyone.get(reverse(name)))
 

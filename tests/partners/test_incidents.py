@@ -19,7 +19,7 @@ from records import feeds
 from records.models import FeedStop, Source
 from tests.factories import WORKER, client_for, days
 from tests.partners.conftest import make_approver
-from tests.partners.test_pages import text
+from tests.partners.pages import text
 
 OPERATIONS = "operator@hospital.example"
 
@@ -80,6 +80,16 @@ def test_closing_keeps_what_was_done_and_a_new_case_is_a_new_row(operator):
     assert "Allowed their tenant" in text(browser.get(reverse("partners:incidents")))
     incidents.report("cross_tenant")
     assert Incident.objects.count() == 2
+
+
+def test_one_that_was_closed_meanwhile_is_no_dead_end(operator):
+    incidents.report("cross_tenant")
+    closing = reverse("partners:close-incident", args=[Incident.objects.get().pk])
+    browser = client_for(operator)
+    browser.post(closing, {"note": "Allowed their tenant"})
+    answer = browser.post(closing, {"note": "Once more"}, follow=True)
+    assert "This changed while you were looking at it" in text(answer)
+    assert Incident.objects.get().note == "Allowed their tenant"
 
 
 def test_only_operators_see_and_close_them(approver, outsider):

@@ -24,7 +24,7 @@ from tests import factories as make
 from tests.devtenant.conftest import Person
 from tests.factories import client_for
 from tests.partners.conftest import HOME, as_worker, make_approver, make_partner, make_sponsor
-from tests.partners.test_pages import heading, text
+from tests.partners.pages import heading, text
 
 pytestmark = pytest.mark.usefixtures("assured")
 
@@ -233,6 +233,14 @@ def test_what_is_not_confirmed_changes_nothing_and_the_known_person_can_come_bac
 
 
 # ---------------------------------------------------------------- limits
+
+
+def test_a_sponsor_of_another_organisation_starts_nobody_anew(sent, admitted):
+    other = make_partner(make.make_organisation("Partner C"), domain="riverside.example")
+    stranger = make_sponsor(other, "Riverside Sponsor")
+    with pytest.raises(Denied):
+        redemption.start_anew(sent, by=stranger, because=Because.NEW_ACCOUNT)
+    assert not Reset.objects.exists()
 
 
 def test_three_times_a_day_and_one_at_a_time(sent, directory):
@@ -445,6 +453,32 @@ def test_a_guest_changes_their_address_and_is_signed_out(admitted, organisation)
     assert heading(page) == "We are making sure that it is you"
     assert browser.get("/account/").status_code == 302
     assert Reset.objects.get().status == Reset.Status.AWAITS_STAFF
+
+
+def test_a_button_that_is_pressed_twice_is_no_dead_end(admitted, sponsor, approver):
+    request = AccessRequest.objects.get()
+    for browser, name in ((client_for(sponsor), "start-again"), (client_for(approver), "restart")):
+        path = reverse(f"partners:{name}", args=[request.pk])
+        ProvisioningJob.objects.update(status=ProvisioningJob.Status.RUNNING)  # as after a press a moment ago
+        answer = browser.post(path, follow=True)
+        assert answer.status_code == 200, name
+        assert "This changed while you were looking at it" in text(answer), name
+    assert not Reset.objects.exists()
+
+
+def test_who_comes_second_reads_it_and_changes_nothing(sent, sponsor, monkeypatch):
+    """The person signs in at the very moment in which their sponsor lets them start again."""
+    real = redemption.hold
+
+    def hold(guest: Guest) -> None:
+        Invitation.objects.using("worker").update(status=Invitation.Status.REVOKED)
+        real(guest)
+
+    monkeypatch.setattr(redemption, "hold", hold)
+    answer = client_for(sponsor).post(reverse("partners:start-again", args=[sent.request_id]))
+    assert answer.status_code == 409
+    assert heading(answer) == "This changed while you were looking at it"
+    assert not Reset.objects.exists()
 
 
 def test_outsiders_start_nothing(admitted, outsider):

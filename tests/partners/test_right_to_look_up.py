@@ -12,7 +12,7 @@ from partners.signin import capacities_of
 from records.models import Agreement, Grant
 from tests import factories as make
 from tests.factories import client_for
-from tests.partners.test_pages import text
+from tests.partners.pages import text
 
 LABEL = "They may also look up patients"
 
@@ -50,7 +50,10 @@ def test_a_tick_gives_it_and_everybody_concerned_reads_it(approver, asked, agree
     desk = client_for(sponsor, capacities=["sponsor"])
     assert "Looking up other patients, each for 24 hours" in text(desk.get(f"/requests/{asked.pk}/"))
     guest = make.signed_in(grant.guest, asked.organisation.organisation)
-    assert "look up a patient who is not in it" in text(client_for(guest).get("/account/"))
+    account = text(client_for(guest).get("/account/"))
+    assert "look up a patient who is not in it" in account
+    assert "Given by Access Approver" in account
+    assert str(approver.object_id) not in account
     event = AuditEvent.objects.using("auditor").get(type="access-approved")
     assert event.detail["may_look_up"] is True
     assert "look_up" in capacities_of(guest)

@@ -15,7 +15,7 @@ from partners.models import Domain, Invitation, Notice
 from records.models import Agreement, Grant, Patient
 from tests import factories as make
 from tests.factories import client_for
-from tests.partners.test_pages import text
+from tests.partners.pages import text
 
 NEITHER = {"may_look_up": False, "may_use_emergency_access": False}
 LOOK_UP, BOTH = {**NEITHER, "may_look_up": True}, dict.fromkeys(NEITHER, True)

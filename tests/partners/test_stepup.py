@@ -21,7 +21,7 @@ from clinicportal.proofs import Unproved
 from clinicportal.sessions import SessionStore
 from partners import checks, dates, decisions
 from partners.models import AccessRequest, ContextCheck, Incident
-from tests.partners.test_pages import heading, text
+from tests.partners.pages import heading, text
 from tests.partners.visitor import Visitor, leaves_for, parameters_of
 
 APPROVER = "approver@hospital.example"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from records.models import Section
 from tests import factories as make
+from tests.partners.pages import text
 from tests.partners.test_identity_checks import SPONSOR, sponsor_of_northfield
-from tests.partners.test_pages import text
 from tests.partners.test_stepup import events
 from tests.partners.visitor import Visitor, leaves_for
 

@@ -263,6 +263,19 @@ def test_a_cause_that_concerns_everybody_is_one_incident_and_one_shut_gate(worke
     assert isinstance(at_once(worker, LOOK_UP), Permit)
 
 
+def test_a_gate_says_since_when_it_is_shut_also_the_second_time(worker):
+    def since() -> Any:
+        refuse(worker, "invitations_disabled", Scope.OPERATION)
+        return Gate.objects.get(name=INVITE).shut_at
+
+    first = since()
+    assert since() == first  # met once more while it is shut
+    gates.opened([INVITE])
+    again = since()
+    assert again is not None
+    assert again > first
+
+
 def test_a_blocked_domain_stops_its_people_alone(worker):
     refuse(worker, "cross_tenant", Scope.DOMAIN, domain="Northfield.example")
     assert at_once(worker, domain="northfield.example") == "cross_tenant"

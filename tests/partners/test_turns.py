@@ -15,7 +15,7 @@ from partners.models import Gate, Lane, Step
 from partners.traffic import SharedTraffic
 from tests.factories import client_for
 from tests.partners.conftest import as_worker
-from tests.partners.test_pages import text
+from tests.partners.pages import text
 from tests.partners.test_traffic import INVITE, at_once, worker  # noqa: F401 - a fixture
 
 HOUR = 3600

@@ -11,15 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.records.samples import SAMPLES, sample
+
 Json = dict[str, Any]
 Path_ = tuple[str | int, ...]
 
 SHARED = Path(os.environ.get("CLINICPORTAL_SHARED") or Path(__file__).parents[3] / "shared") / "fhir"
 
 DRAWN = (
-    "AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "DiagnosticReport", "DocumentReference", "Encounter",
-    "Goal", "Immunization", "MedicationRequest", "MedicationStatement", "Observation", "Patient",
-    "Procedure", "ServiceRequest",
+    "AllergyIntolerance", "Appointment", "CarePlan", "CareTeam", "ClinicalImpression", "Composition", "Condition",
+    "Device", "DeviceUseStatement", "DiagnosticReport", "DocumentReference", "Encounter", "EpisodeOfCare",
+    "FamilyMemberHistory", "Goal", "ImagingStudy", "Immunization", "ImmunizationRecommendation",
+    "MedicationAdministration", "MedicationDispense", "MedicationRequest", "MedicationStatement", "Observation",
+    "Patient", "Procedure", "QuestionnaireResponse", "RelatedPerson", "ServiceRequest",
 )  # fmt: skip
 """Types that a page reads an element of."""
 
@@ -116,7 +120,7 @@ def hostile(resource: Any) -> Any:
 
 
 def real_resources(*types: str, longest: int = 20_000) -> dict[str, list[Json]]:
-    """HL7's examples of each type, and a few of Synthea's."""
+    """HL7's examples of each type, a few of Synthea's, and our own where they have hardly any."""
     found: dict[str, list[Json]] = {type: [] for type in types}
     for path in sorted(SHARED.glob("hl7-examples/*/*.json")):
         raw = path.read_bytes()
@@ -129,4 +133,6 @@ def real_resources(*types: str, longest: int = 20_000) -> dict[str, list[Json]]:
             with gzip.open(path) as file:
                 held = [line for line, _ in zip(file, range(2000), strict=False)]
             found[type] += [json.loads(line) for line in held[:: max(1, len(held) // 6)] if len(line) <= longest]
+        if type in SAMPLES:
+            found[type].append(sample(type))
     return found

@@ -23,7 +23,7 @@ from tests.records.test_wall import row_security
 WORKER = "worker"
 PATHS = (
     "", "timeline/", "results/", "vitals/", "care/", "medicines/", "problems/", "allergies/", "immunisations/",
-    "procedures/", "encounters/", "documents/", "access/",
+    "procedures/", "encounters/", "documents/", "access/", "results/tests/", "vitals/tests/",
 )  # fmt: skip
 
 
@@ -117,13 +117,17 @@ def test_every_page_names_the_patient_and_says_that_it_may_be_incomplete(seat, p
         seen = text_of(response)
         assert "TESTPATIENT, Alpha" in seen
         assert "This view may be incomplete. Check with the patient or the source before you prescribe." in seen
+        assert "There is a problem" not in seen  # with a form: no page of a record has one
+        assert "<title>Error" not in response.content.decode()
 
 
 def test_opening_a_page_is_written_down_with_its_section_and_basis(seat, patient, guest):
     for path in PATHS:
         seat.get(f"/patients/{patient.pk}/{path}")
     events = AuditEvent.objects.using("auditor").filter(type="record-opened")
-    assert [event.section for event in events.order_by("recorded")] == [path.rstrip("/") or "summary" for path in PATHS]
+    assert [event.section for event in events.order_by("recorded")] == [
+        path.partition("/")[0] or "summary" for path in PATHS
+    ]
     assert {(event.user_id, event.basis) for event in events} == {(guest.pk, "Registration")}
     subjects = AuditSubject.objects.using("auditor").filter(event_id__in=[event.id for event in events])
     assert {subject.patient_id for subject in subjects} == {patient.pk}
@@ -403,10 +407,39 @@ def test_the_list_goes_on_where_the_page_ended(seat, source, caseload, patient, 
     assert found == names
 
 
-def test_similar_names_are_pointed_out(seat, source, caseload):
-    for _ in range(2):
-        make.make_membership(caseload, make.make_patient(source, family="Twin", given="Bravo"))
-    assert text_of(seat.get("/patients/")).count("Similar name on this list") == 2
+SIMILAR = "Similar name among your patients"
+
+
+def test_similar_names_are_pointed_out_wherever_in_the_list_they_stand(seat, source, caseload, monkeypatch):
+    """Not only those of one page: the other one may be on the next, or outside of what was searched for."""
+    twins = [make.make_patient(source, family="Müller", given="Bravo", sort_name="a", mrn="4711")]
+    twins.append(make.make_patient(source, family="MULER", given="bravo Ann", sort_name="z"))
+    others = [make.make_patient(source, family="Muller", given=given) for given in ("Charlie", "Delta")]
+    for patient in (*twins, *others):
+        make.make_membership(caseload, patient)
+    assert text_of(seat.get("/patients/")).count(SIMILAR) == 2
+    monkeypatch.setattr("records.chart.patients.PAGE", 1)
+    assert SIMILAR in text_of(seat.get("/patients/"))
+    monkeypatch.setattr("records.chart.patients.PAGE", 50)
+    Patient.objects.using(WORKER).filter(pk=twins[0].pk).update(found_by=" 4711")
+    found = text_of(seat.post("/patients/", {"find": "4711"}))
+    assert "1 patient found" in found
+    assert SIMILAR in found
+    for patient, warned in ((twins[0], True), (twins[1], True), (others[0], False)):
+        assert (SIMILAR in text_of(seat.get(f"/patients/{patient.pk}/results/"))) is warned
+
+
+def test_nobody_whom_the_reader_may_not_see_is_hinted_at_by_a_similar_name(seat, source, caseload, patient):
+    twin = make.make_patient(source, family=patient.family, given=patient.given)
+    for name in ("", ""):
+        make.make_membership(caseload, make.make_patient(source, family=name, given=name))
+    hidden = make.make_membership(caseload, twin, ends_at=make.days(-1))
+    pages = ("/patients/", f"/patients/{patient.pk}/")
+    assert not any(SIMILAR in text_of(seat.get(page)) for page in pages)
+    type(hidden).objects.using(WORKER).filter(pk=hidden.pk).update(ends_at=None)
+    assert all(SIMILAR in text_of(seat.get(page)) for page in pages)
+    Patient.objects.using(WORKER).filter(pk=twin.pk).update(classes=["hiv"])
+    assert not any(SIMILAR in text_of(seat.get(page)) for page in pages)
 
 
 def test_the_dead_are_hatched_in_the_list_and_the_banner(seat, patient):
@@ -463,7 +496,8 @@ def test_with_the_wall_down_the_querysets_still_hide_what_is_withheld(seat, outs
         make.make_resource(patient, section, kind, label="Secret", body={"description": "Secret"}, classes=["hiv"])
     row_security("DISABLE")
     try:
-        for path in (*PATHS, f"results/?trend={hidden.pk}"):
+        of_hidden = (f"results/?{name}={hidden.pk}" for name in ("trend", "test", "group"))
+        for path in (*PATHS, *of_hidden, "results/?flagged=1"):
             assert "Secret" not in text_of(seat.get(f"/patients/{patient.pk}/{path}"))
         assert "ELSEWHERE" not in text_of(seat.get("/patients/"))
         assert "ELSEWHERE" not in text_of(seat.post("/patients/", {"find": "Elsewhere"}))

@@ -463,5 +463,5 @@ def test_a_bundle_takes_little_memory_for_each_entry():
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert len(bundle.entries) == number
-    assert {bundle.slice(one.parts[b"resource"]) for one in bundle.each()} == {b'{"a":1}'}
+    assert {bundle.small(one.parts[b"resource"]) for one in bundle.each()} == {b'{"a":1}'}
     assert used < 100 * number

@@ -69,8 +69,42 @@ def test_parts_that_are_content_count(content):
 
 
 def test_what_is_mentioned_in_passing_does_not_count():
-    passing = [{"bodySite": HIV}, {"component": [{"dataAbsentReason": HIV}]}, {"condition": {"display": "HIV"}}]
-    assert [classes_by_code(one) for one in passing] == [set(), set(), set()]
+    passing = [
+        {"resourceType": "PractitionerRole", "specialty": [HIV]},
+        {"bodySite": HIV},
+        {"component": [{"dataAbsentReason": HIV}]},
+        {"condition": {"display": "HIV"}},
+    ]
+    assert [classes_by_code(one) for one in passing] == [set()] * 4
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"resourceType": "Medication", "ingredient": [{}, {"itemCodeableConcept": HIV}]},
+        {"resourceType": "FamilyMemberHistory", "condition": [{"code": HIV}]},
+        {"resourceType": "ClinicalImpression", "finding": [{"itemCodeableConcept": HIV}]},
+        {"resourceType": "ClinicalImpression", "prognosisCodeableConcept": [HIV]},
+        {"resourceType": "Appointment", "specialty": [HIV]},
+        {"resourceType": "ImmunizationRecommendation", "recommendation": [{"targetDisease": HIV}]},
+        {"resourceType": "Composition", "section": [{"section": [{"code": HIV}]}]},
+        {
+            "resourceType": "QuestionnaireResponse",
+            "item": [{"item": [{"answer": [{"item": [{"answer": [{"valueCoding": HIV["coding"][1]}]}]}]}]}],
+        },
+    ],
+    ids=lambda resource: resource["resourceType"],
+)
+def test_a_type_that_says_further_in_what_it_is_about_is_looked_into(resource):
+    assert classes_by_code(resource) == {"hiv"}
+
+
+def test_a_form_of_loinc_and_its_questions_count():
+    form = {"resourceType": "QuestionnaireResponse", "questionnaire": "http://loinc.org/q/44249-1|2.1"}
+    assert classes_by_code(form) == {"mental_health"}
+    asked = {"resourceType": "QuestionnaireResponse", "item": [{"linkId": "1", "item": [{"linkId": "/44249-1"}]}]}
+    assert classes_by_code(asked) == {"mental_health"}
+    assert classes_by_code({**form, "questionnaire": "Questionnaire/falls"}) == set()
 
 
 def test_the_lists_are_of_classes_that_can_be_granted_and_say_nothing_twice():
@@ -85,4 +119,4 @@ def test_the_lists_are_of_classes_that_can_be_granted_and_say_nothing_twice():
     for name, code in icd10:
         shorter = [other for list_, other in icd10 if list_ == name and other != code and code.startswith(other)]
         assert not shorter, f"{name}: {code} is in {shorter} already"
-    assert rules().version >= 2
+    assert rules().version >= 3

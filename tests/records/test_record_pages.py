@@ -140,6 +140,53 @@ def test_a_filter_is_kept_under_a_name_and_forgotten(seat, guest, patient, casel
     assert not SavedFilter.objects.exists()
 
 
+def test_age_gender_and_facility_narrow_the_list_and_are_kept(seat, guest, source, caseload, patient):
+    today = timezone.localdate()
+
+    def born(years: int, days: int = 0) -> str:
+        return (today.replace(year=today.year - years, day=min(today.day, 28)) + timedelta(days=days)).isoformat()
+
+    people = {"Baby": (born(0, -1), "male"), "Teen": (born(18, 3), "female"), "Grown": (born(18, -3), "female")}
+    people |= {"Old": (str(today.year - 70), "male"), "Unknown": ("", "unknown")}
+    for given, (birth_date, gender) in people.items():
+        made = make.make_patient(source, family="Aged", given=given, birth_date=birth_date, gender=gender)
+        make.make_membership(caseload, made)
+
+    def shown(query: str) -> set[str]:
+        seen = text_of(seat.get(f"/patients/?{query}"))
+        return {given for given in people if f"AGED, {given}" in seen}
+
+    assert shown("age=child") == {"Baby", "Teen"}
+    assert shown("age=adult") == {"Grown"}
+    assert shown("age=older") == {"Old"}
+    assert shown("age=oldest") == set()
+    assert shown("gender=female") == {"Teen", "Grown"}
+    assert shown("gender=female&age=child") == {"Teen"}
+    assert shown(f"facility={source.facility_id}") == set(people)
+    assert shown(f"facility={make.make_facility('Elsewhere').pk}") == set()
+    assert shown("age=junk&gender=junk&facility=junk") == set(people)
+    assert "Nobody of your patients fits this filter." in text_of(seat.get("/patients/?age=oldest"))
+    kept = seat.post("/patients/filters/", {"name": "girls", "age": "child", "gender": "female"})
+    assert kept["Location"] == "/patients/?age=child&gender=female"
+    page = seat.get(kept["Location"])
+    assert 'href="/patients/?age=child&amp;gender=female" aria-current="true">girls' in page.content.decode()
+    assert "Forget girls" in text_of(page)
+
+
+def test_a_filter_goes_on_where_the_page_ended(seat, source, caseload, monkeypatch):
+    monkeypatch.setattr("records.chart.patients.PAGE", 2)
+    for number in range(5):
+        made = make.make_patient(source, family=f"Row{number}", gender="male" if number % 2 else "female")
+        make.make_membership(caseload, made)
+    body = seat.get("/patients/?gender=female").content.decode()
+    following = html.unescape(re.search(r'href="([^"]*after=[^"]*)" rel="next"', body)[1])
+    assert "gender=female" in following
+    seen = text_of(seat.get(following))
+    assert "ROW4" in seen
+    assert "ROW3" not in seen
+    assert "Showing 3 to 3 of 3" in seen
+
+
 def test_a_filter_of_somebody_elses_caseload_is_kept_without_it(seat, guest, facility):
     foreign = make.make_caseload(make.make_organisation("Partner C"), facility)
     seat.post("/patients/filters/", {"name": "x", "show": "", "caseload": str(foreign.pk)})

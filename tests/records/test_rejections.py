@@ -68,7 +68,7 @@ def test_exporting_is_in_the_trail_and_never_writes_over_a_file(feed, capsys, tm
         assert cursor.fetchone() == (1,)
     there = tmp_path / "there"
     there.write_text("mine")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(CommandError, match="is there already"):
         call_command("rejections", "export", str(there), "--source", feed.source.name, "--database", WORKER)
     with pytest.raises(CommandError, match="Say which source"):
         call_command("rejections", "export", "--database", WORKER)

@@ -16,11 +16,13 @@ from django.db.models import Count
 from django.test import Client
 from django.utils import timezone
 
+from records.display.news import COUNTED
 from records.models import Agreement, Look, OptOut, Patient, Resource, Section
 from tests import factories as make
 from tests.factories import WORKER
 from tests.records import mutations
 from tests.records.feeds import Feed, Json, patient, ref
+from tests.records.samples import SAMPLES
 from tests.records.test_chart import PATHS, everything, seat
 
 __all__ = ["everything", "seat"]
@@ -58,7 +60,7 @@ def open_page(seat: Client, address: str) -> str:
 
 
 TRENDS = 1 if len(SEEDS) == 1 else 20
-LEADS_ON = re.compile(r"\?before=[^&]*$|/(documents|results)/[0-9a-f-]{36}/$")
+LEADS_ON = re.compile(r"\?before=[^&]*$|/(documents|results|[a-z]+/entry)/[0-9a-f-]{36}/$|/all/[a-z]+/$")
 TREND = re.compile(r"\?trend=[^&]*$")
 
 
@@ -104,6 +106,7 @@ def test_no_spoilt_resource_breaks_the_import_or_a_page(shared, feed: Feed, may_
     Look.objects.using(WORKER).update(at=make.days(-2))
     for version in (seed + 10_000, seed + 20_000):  # the second has an earlier version for all of them
         feed.send(*spoilt_ones(["Observation", "MedicationRequest", "AllergyIntolerance", "Condition"], version))
+    feed.send(*spoilt_ones([type for type in SAMPLES if type in COUNTED], seed + 30_000))
     for path in ("", "results/", "vitals/"):
         assert path or "Since you last looked" in open_page(seat, f"/patients/{key}/{path}")
 

@@ -9,13 +9,15 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 from django.db.models import Count
 
+from records.importing.apart import ReaderDied
 from records.importing.running import MAY_LACK, Progress, Result, import_files
 from records.importing.storing import AlreadyRunning, SnapshotTooSmall, Stopped
 from records.models import UNGRANTABLE, Facility, Import, SensitiveClass, Source
 
+GO_ON = "What was written so far is complete: give the command again, and it goes on from there."
 SHOWN = 10
 """How many rejected lines are named; all are kept."""
 
@@ -61,8 +63,12 @@ class Command(BaseCommand):
                 source, paths, snapshot=options["snapshot"], may_lack=1 if options["force"] else MAY_LACK,
                 on_progress=self.report_progress, using=using,
             )  # fmt: skip
-        except (AlreadyRunning, SnapshotTooSmall, Stopped) as refusal:
+        except (AlreadyRunning, SnapshotTooSmall, Stopped, ReaderDied) as refusal:
             raise CommandError(str(refusal)) from None
+        except KeyboardInterrupt:
+            raise CommandError(f"Interrupted. {GO_ON}") from None
+        except (OperationalError, InterfaceError):
+            raise CommandError(f"The database went away or refused to go on. {GO_ON}") from None
         if not result.files:
             raise CommandError("There is no FHIR resource in these files: nothing was imported")
         for sentence in summary(result, using=using):
@@ -133,7 +139,7 @@ def summary(result: Result, *, using: str = DEFAULT_DB_ALIAS) -> list[str]:
         sentences += rejections(run, using)
     if result.others:
         names = ", ".join(result.others[:SHOWN]) + (" and more" if len(result.others) > SHOWN else "")
-        sentences.append(f"Left alone, since no FHIR is in them ({len(result.others)}): {names}")
+        sentences.append(f"Left alone, since they are no files with FHIR in them ({len(result.others)}): {names}")
     if result.awaiting:
         sentences.append(
             f"{result.awaiting:,} resources name somebody or something that has not arrived. Those about a patient "

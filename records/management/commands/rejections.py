@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from clinicportal import audit
 from records.importing import rejections
@@ -41,11 +42,21 @@ class Command(BaseCommand):
             return
         if source is None or not options["path"]:
             raise CommandError("Say which source and where to: rejections export --source NAME PATH")
-        number = 0
-        with options["path"].open("xb") as file:
-            options["path"].chmod(0o600)
-            for line in rejections.pack(rows.order_by("pk").iterator(200)):
-                number += file.write(line) and 1
+        try:
+            number = write(rows, options["path"])
+        except FileExistsError:
+            raise CommandError(f"{options['path']} is there already: name a new file") from None
+        except OSError as error:
+            raise CommandError(f"{options['path']} cannot be written: {error.strerror}") from None
         audit.record(audit.Type.REJECTIONS_EXPORTED, source, detail={"source": source.name, "number": number})
         self.stdout.write(f"{number:,} rejected lines of “{source.name}” are in {options['path']}.")
         self.stdout.write("Mend what stands in “raw” and import the file into the same source.")
+
+
+def write(rows: QuerySet[Rejection], path: Path) -> int:
+    """Write an export that only its owner can read; return how many lines it has."""
+    number = 0
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        for line in rejections.pack(rows.order_by("pk").iterator(rejections.AT_ONCE)):
+            number += file.write(line) and 1
+    return number

@@ -369,6 +369,16 @@ OTHER_TYPES = {
     "Binary",
     "RelatedPerson",
     "Medication",
+    "MedicationDispense",
+    "MedicationAdministration",
+    "ClinicalImpression",
+    "Composition",
+    "QuestionnaireResponse",
+    "Device",
+    "DeviceUseStatement",
+    "EpisodeOfCare",
+    "Appointment",
+    "ImmunizationRecommendation",
 }
 
 

@@ -1,5 +1,6 @@
 """Medicine lines: whole, in order, in long forms."""
 
+import json
 from datetime import date
 from decimal import Decimal
 
@@ -307,7 +308,7 @@ def test_a_medication_elsewhere_names_the_medicine():
     del held["medicationCodeableConcept"]
     assert medicines.of(held, TODAY).drug == "Medicine not named"
     medication = {"ingredient": [{"itemCodeableConcept": {"text": "A"}}, {"itemCodeableConcept": {"text": "B"}}]}
-    assert medicines.of(held, TODAY, medication=medication).drug == "A and B"
+    assert medicines.of(medicines.holding(held, json.dumps(medication)), TODAY).drug == "A and B"
 
 
 @pytest.mark.parametrize(

@@ -157,15 +157,6 @@ def test_an_unknown_birth_date_is_said_in_words():
     assert banner.of({"_birthDate": {"extension": []}}, TODAY).age == ""
 
 
-def test_similar_names_are_noticed_whatever_their_accents():
-    people = [
-        banner.of({"name": [{"family": family, "given": [given]}]}, TODAY)
-        for family, given in [("Müller", "Bravo"), ("MULLER", "bravo Ann"), ("Muller", "Charlie"), ("Smith", "Bravo")]
-    ]
-    people += [banner.of({}, TODAY), banner.of({}, TODAY)]
-    assert banner.similar(people) == {0, 1}
-
-
 def test_age_for_ranges_is_in_years():
     assert banner.person({"birthDate": "2016-06-01", "gender": "male"}, TODAY).age == pytest.approx(
         Decimal(10), abs=Decimal("0.01")

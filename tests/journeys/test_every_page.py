@@ -56,7 +56,7 @@ def look(page, path: str, widths=WIDTHS) -> list[str]:
 
 def a_trend(page, record: str) -> str:
     """The query that draws the first test of the page of results which is open."""
-    href = page.locator("a[href*='trend=']").first.get_attribute("href") or ""
+    href = page.locator("th a[href*='trend=']").first.get_attribute("href") or ""
     return href.removeprefix(f"{record}results/")
 
 

@@ -102,6 +102,7 @@ def test_a_consent_in_a_feed_becomes_an_opt_out_and_ends_with_it(feed, riverside
 
 def test_an_opt_out_is_there_before_the_next_batch(feed, monkeypatch):
     """Not only at the import's end: a kill in between must not leave a refusal unheard."""
+    feed.send(patient("p2"))
     monkeypatch.setattr(running.Late, "look_again", lambda late: pytest.fail("killed"))
     with pytest.raises(pytest.fail.Exception):
         feed.send(patient(), consent(provision=DENY), observation())

@@ -432,7 +432,7 @@ class Store:
 
     def about_several(self, ready: list[Ready]) -> list[UUID]:
         """Those that were about further patients in the version that stands."""
-        known = [one.id for one in ready if one.known]
+        known = [UUID(one.id) for one in ready if one.known]
         named = AlsoAbout.objects.using(self.using).filter(resource__in=known)
         return list(named.values_list("resource", flat=True).distinct()) if known else []
 

@@ -21,6 +21,7 @@ from clinicportal.rules import Denied
 from partners import redemption
 from partners.forms import AddressForm
 from partners.models import AccessRequest, Invitation, PartnerOrganisation, Reset
+from records import lookup
 from records.models import Grant, Section
 
 
@@ -38,6 +39,7 @@ def account(request: Request) -> HttpResponse:
         .order_by("-ends_at")
         .distinct(),
         "acceptance": TermsAcceptance.objects.filter(user=request.user, ended_at=None).order_by("-terms").first(),
+        "look_up_lasts": lookup.hours(),
         "several": len(request.session.get("organisations", [])) > 1,
     }
     return render(request, "partners/account.jinja", context)

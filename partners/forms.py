@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django import forms
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -14,6 +15,7 @@ from clinicportal.models import User
 from clinicportal.rules import Denied
 from partners import addresses, assurance, dates, decisions, failures, invitations, policies, rights, words
 from partners.models import AccessRequest, PartnerOrganisation
+from records import lookup
 from records.models import Agreement, Caseload, Section
 
 USUAL, WITH_DOCUMENTS, CHOOSE = "usual", "documents", "choose"
@@ -262,9 +264,12 @@ class RightsForm(forms.Form):
 
     may_look_up = forms.BooleanField(
         label=gettext_lazy("They may also look up patients who are in none of their caseloads"),
-        help_text=gettext_lazy(
-            "One at a time, with name, birth date, a number and a reason. Each is open for 24 hours, and our privacy "
-            "officers are told."
+        help_text=format_lazy(
+            gettext_lazy(
+                "One at a time, with name, birth date, a number and a reason. Each is open for {hours}, and our "
+                "privacy officers are told."
+            ),
+            hours=lookup.hours_lazy(),
         ),
         required=False,
         widget=forms.CheckboxInput(attrs={"small": True}),

@@ -13,6 +13,7 @@ from clinicportal.models import User
 from clinicportal.rules import Denied, IllegalTransition
 from partners import decisions, notices, policies
 from partners.models import AccessRequest, Invitation
+from records import lookup
 from records.models import Grant
 
 Rights = dict[str, bool]
@@ -74,7 +75,8 @@ def check_agreed(request: AccessRequest, added: set[str], wanted: Rights, *, by:
 def in_words(was: Rights, now: Rights) -> str:
     """What changed, in sentences that a sponsor and a guest can read."""
     sentences = {
-        ("may_look_up", True): _("Looking up other patients is now part of it: each for 24 hours and with a reason."),
+        ("may_look_up", True): _("Looking up other patients is now part of it: each for %(hours)s and with a reason.")
+        % {"hours": lookup.hours()},
         ("may_look_up", False): _("Looking up other patients is no longer part of it; what was looked up is closed."),
         ("may_use_emergency_access", True): _(
             "Emergency access is now part of it: one patient for one hour, always reviewed."

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
 from django.db.models import Case, CharField, DateTimeField, Exists, F, OuterRef, Q, UUIDField, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -21,6 +23,7 @@ from clinicportal.middleware import Refused
 from clinicportal.models import User
 from records.compiled import Allowed, IsAnyOf, Reading
 from records.models import (
+    Agreement,
     EmergencyAccess,
     Facility,
     Grant,
@@ -29,6 +32,7 @@ from records.models import (
     ReviewReading,
     Section,
     Source,
+    classes_field,
     sections_field,
 )
 
@@ -50,6 +54,10 @@ class Basis:
     """The emergency access that opens it, to its guest or to a reviewer; then there is no grant."""
 
 
+SECTION_OF_PAGE = {"care": Section.CARE_PLANS.value}
+"""Pages that are called otherwise than their section. Those of several sections are read by what lasts longest."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """A record that was opened, and written down."""
@@ -64,6 +72,12 @@ class Opened:
 
     def includes(self, section: str) -> bool:
         return section in self.sections
+
+    def basis_of(self, section: str) -> Basis | None:
+        """By which of them a section is read: an emergency access while there is one, else what includes it longest."""
+        named = SECTION_OF_PAGE.get(section, section)
+        including = (basis for basis in self.bases if named in basis.sections)
+        return self.emergency or next(including, self.bases[0] if self.bases else None)
 
     @property
     def emergency(self) -> Basis | None:
@@ -83,7 +97,7 @@ def open_record(patient_id: UUID, section: Section | str, *, by: User) -> Opened
         )
     *values, similar = found[0]
     patient = patient_of(values)
-    bases = bases_of(patient.pk, by=by)
+    bases = bases_of(patient, by=by)
     opened = Opened(patient, bases, frozenset().union(*(basis.sections for basis in bases)), similar)
     write_down(audit.Type.RECORD_OPENED, opened, section, by=by)
     return opened
@@ -91,7 +105,7 @@ def open_record(patient_id: UUID, section: Section | str, *, by: User) -> Opened
 
 def write_down(type: audit.Type, opened: Opened, section: str, *, by: User, **facts: Any) -> UUID:
     """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting."""
-    patient, basis = opened.patient.pk, opened.bases[0] if opened.bases else None
+    patient, basis = opened.patient.pk, opened.basis_of(section)
     subject = audit.Subject(patient, basis.grant_id, basis.label) if basis else audit.Subject(patient)
     if opened.emergency:
         facts = {
@@ -109,15 +123,18 @@ def list_patients(patients: Iterable[Patient], *, by: User, searched: bool = Fal
     audit.record(audit.Type.PATIENTS_LISTED, by=by, subjects=subjects, detail={"searched": searched})
 
 
-def bases_of(patient_id: UUID, *, by: User) -> tuple[Basis, ...]:
+def bases_of(patient: Patient, *, by: User) -> tuple[Basis, ...]:
     """By which grants and memberships `by` may open this patient's record now, the longest lasting first."""
-    return bases_of_all([patient_id], by=by)[patient_id]
+    return bases_of_all([patient], by=by)[patient.pk]
 
 
-def bases_of_all(patient_ids: Sequence[UUID], *, by: User) -> dict[UUID, tuple[Basis, ...]]:
+def bases_of_all(patients: Iterable[Patient], *, by: User) -> dict[UUID, tuple[Basis, ...]]:
     """`bases_of` for each of several patients, in one query."""
-    found: dict[UUID, dict[tuple[UUID, datetime], Basis]] = {patient: {} for patient in patient_ids}
-    for row in map(Held._make, BASES(by, patients=list(patient_ids))):
+    known = {patient.pk: patient for patient in patients}
+    found: dict[UUID, dict[tuple[UUID, datetime], Basis]] = {patient: {} for patient in known}
+    for row in map(Held._make, BASES(by, patients=list(known))):
+        if not row.opens(known[row.patient or row.member]):
+            continue
         basis = _basis(row, by)
         # Of several memberships in one caseload the one that lasts longest is told.
         by_grant = found[row.patient or row.member]
@@ -150,9 +167,22 @@ class Held(NamedTuple):
     facility: str | None
     agreement_ends_at: datetime
     agreement_sections: list[str]
+    facilities: list[UUID] | None
+    """Those that the agreement covers; None: it is no grant that opens the record."""
+    classes: list[str]
+    agreement_classes: list[str]
     member: UUID
     basis: str | None
     member_ends_at: datetime | None
+
+    def opens(self, patient: Patient) -> bool:
+        """Whether this pair by itself shows the patient, as the rule has it: another may name them and not do so."""
+        return self.facilities is None or (
+            patient.source.facility_id in self.facilities
+            and Section.DEMOGRAPHICS in self.sections
+            and Section.DEMOGRAPHICS in self.agreement_sections
+            and set(patient.classes) <= set(self.classes) & set(self.agreement_classes)
+        )
 
 
 def _bases(allowed: Allowed, patients: list[UUID]) -> list[Any]:
@@ -167,13 +197,17 @@ def _bases(allowed: Allowed, patients: list[UUID]) -> list[Any]:
         "given_by",
         "caseload__name",
     )
-    columns += ("caseload__facility__name", "agreement_ends_at", "agreement_sections")
+    columns += ("caseload__facility__name", "agreement_ends_at", "agreement_sections", "facilities", "classes")
+    columns += ("organisation__agreements__classes",)
     member = "caseload__memberships__"
     now_member = Q(**{member + "ends_at": None}) | Q(**{member + "ends_at__gt": Now()})
     now_member &= Q(IsAnyOf(member + "patient_id", patients), **{member + "starts_at__lte": Now()})
-    by_caseload = Grant.objects.in_force_for(user, now_member).annotate_agreement()
+    covered = Agreement.facilities.through.objects.filter(agreement=OuterRef("organisation__agreements__pk"))
+    sites = {"facilities": ArraySubquery(covered.values("facility_id"))}
+    by_caseload = Grant.objects.in_force_for(user, now_member).annotate_agreement().annotate(**sites)
     nothing = {"basis": Value(None, CharField()), "member_ends_at": Value(None, DateTimeField())}
-    by_name = Grant.objects.in_force_for(user, IsAnyOf("patient_id", patients)).annotate_agreement().annotate(**nothing)
+    by_name = Grant.objects.in_force_for(user, IsAnyOf("patient_id", patients)).annotate_agreement()
+    by_name = by_name.annotate(**sites, **nothing)
     parts = [
         by_caseload.values_list(*columns, member + "patient", member + "basis", member + "ends_at"),
         by_name.values_list(*columns, "patient", "basis", "member_ends_at"),
@@ -205,6 +239,9 @@ def _without_a_grant(user: User, patients: list[UUID]) -> list[Any]:
                 Value(None, CharField()),
                 F("ends_at"),
                 Value(list(Section.values), sections_field()),
+                Value(None, ArrayField(UUIDField())),
+                Value([], classes_field()),
+                Value([], classes_field()),
                 F(path + "patient_id"),
                 Value(basis),
                 Value(None, DateTimeField()),
@@ -243,7 +280,7 @@ def _basis(held: Held, by: User) -> Basis:
 PATIENT = uuid.uuid4()
 OF_PATIENT = (
     "id", "family", "given", "title", "birth_date", "gender", "deceased", "deceased_date", "mrn", "replaced_by_id",
-    "name_key",
+    "name_key", "classes",
 )  # fmt: skip
 OF_SOURCE = ("source__id", "source__name", "source__mrn_system", "source__imported_up_to", "source__expected_within")
 OF_FACILITY = ("source__facility__id", "source__facility__name")

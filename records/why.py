@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Exists, Value
+from django.db.models import Exists, Q, Value
 from django.db.models.functions import Now
 
 from clinicportal.models import StaffRole, User
@@ -30,6 +30,7 @@ from records.models import (
     Resource,
     Section,
     SensitiveClass,
+    Suspension,
 )
 from records.models.grants import VIEWER, Conditions, to_allow, to_count, to_include
 
@@ -178,6 +179,8 @@ def of_organisation(
     found = explain(row, guest, using=using)
     return {
         "name": organisation.name,
+        # Lists leave it out; asked by its id it opens as before.
+        "replaced": isinstance(row, Patient) and row.replaced_by_id is not None,
         "visible": found.visible,
         "missing": kept_back(found.missing, told),
         "reasons": kept_back(found.reasons, told),
@@ -206,6 +209,9 @@ def of_pair(pair: Pair, patient_id: UUID, told: bool, *, using: str) -> dict[str
         "starts_at": grant.starts_at.isoformat(),
         "ends_at": grant.ends_at.isoformat(),
         "ended_at": grant.ended_at.isoformat() if grant.ended_at else "",
+        "ended_because": grant.ended_because,
+        "looked_up": grant.under_id is not None,
+        "paused": pauses(grant, using=using),
         "memberships": memberships(grant, patient_id, using=using) if grant.caseload_id else [],
     }
     if agreement:
@@ -219,6 +225,17 @@ def of_pair(pair: Pair, patient_id: UUID, told: bool, *, using: str) -> dict[str
             if one not in UNGRANTABLE
         }
     return facts
+
+
+def pauses(grant: Grant, *, using: str) -> dict[str, list[str]]:
+    """Why the grant, its organisation and its guest are paused: codes of Suspension.Reason."""
+    rows = Suspension.objects.using(using).open().order_by("started_at")
+    of = {
+        "grant": Q(grant=grant),
+        "organisation": Q(organisation=grant.organisation_id),
+        "person": Q(user=grant.guest_id),
+    }
+    return {name: list(rows.filter(which).values_list("reason", flat=True)) for name, which in of.items()}
 
 
 def memberships(grant: Grant, patient_id: UUID, *, using: str) -> list[dict[str, Any]]:

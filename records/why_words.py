@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from clinicportal.dates import plain_date
-from records.models import Membership, Section, SensitiveClass
+from records.models import Membership, Section, SensitiveClass, Suspension
 from records.models.grants import name_of_giver
 
 Text = str | Promise
@@ -47,7 +48,7 @@ class Reading:
 REASONS: dict[str, tuple[Text, Text]] = {
     "account_inactive": (
         gettext_lazy("Their account is switched off."),
-        gettext_lazy("See under Organisations who ended their access; their sponsor can ask for it again."),
+        gettext_lazy("An approver finds out why; once it is on again, they sign in anew."),
     ),
     "no_second_factor": (gettext_lazy("Their session has no second factor."), gettext_lazy("They sign in again.")),
     "no_organisation": (
@@ -72,24 +73,26 @@ REASONS: dict[str, tuple[Text, Text]] = {
     ),
     "grant_over": (gettext_lazy("The grant ended on {ends_at}."), gettext_lazy("Their sponsor can ask for it again.")),
     "grant_ended": (
-        gettext_lazy("Somebody ended the grant on {ended_at}."),
-        gettext_lazy("Under Organisations it says who and why; their sponsor can ask for it again."),
+        gettext_lazy("Somebody ended the grant on {ended_at}{because}."),
+        gettext_lazy("Their sponsor can ask for it again. Who ended it is in the audit trail."),
     ),
     "grant_paused": (
-        gettext_lazy("The grant is paused."),
-        gettext_lazy("Under Organisations it says why; it goes on when the reason is gone."),
+        gettext_lazy("The grant is paused{grant_paused}."),
+        gettext_lazy("An approver finds it on the page of the person's request; it goes on when the reason is gone."),
     ),
     "organisation_paused": (
-        gettext_lazy("The organisation is paused."),
-        gettext_lazy("Under Organisations it says why; an approver or an operator resumes it."),
+        gettext_lazy("The organisation is paused{organisation_paused}."),
+        gettext_lazy("An approver or an operator reads under Organisations since when and why."),
     ),
     "person_paused": (
-        gettext_lazy("The person is paused, or has to sign in anew."),
-        gettext_lazy("Under Organisations it says why. Ask them to sign in first."),
+        gettext_lazy("The person is paused{person_paused}."),
+        gettext_lazy(
+            "If they only have to sign in anew, ask them to. Else an approver finds it on the page of their request."
+        ),
     ),
     "right_to_look_up_gone": (
         gettext_lazy("They looked the patient up, and the right to look up no longer holds."),
-        gettext_lazy("Their sponsor can ask for the right again."),
+        gettext_lazy("An approver can give it again on the page of their request, where the agreement has it."),
     ),
     "agreement_to_come": (
         gettext_lazy("The agreement begins on {agreement_starts_at}."),
@@ -137,7 +140,7 @@ REASONS: dict[str, tuple[Text, Text]] = {
     ),
     "opted_out": (
         gettext_lazy("The patient refuses to be shared with them."),
-        gettext_lazy("Only the patient can take that back."),
+        gettext_lazy("Only the patient can take that back. A refusal by hand is then ended under By hand."),
     ),
     "another_opted_out": (
         gettext_lazy("The entry is about another patient, too, who refuses to be shared with them."),
@@ -157,9 +160,14 @@ REASONS: dict[str, tuple[Text, Text]] = {
     ),
     "another_way": (
         gettext_lazy("They see it by an emergency access, not by a grant."),
-        gettext_lazy("A privacy officer finds it in the audit trail."),
+        gettext_lazy("It ends within the hour and is reviewed. A privacy officer finds it in the audit trail."),
     ),
 }
+
+REPLACED = gettext_lazy(
+    "This record was replaced by another of the same person, so My patients and searches leave it out."
+)
+ASK_ABOUT_THE_OTHER = gettext_lazy("Ask the same about the record that replaced it.")
 
 MISSING: dict[str, Text] = {
     "section_not_granted": gettext_lazy("not granted"),
@@ -178,6 +186,8 @@ def reading(one: dict[str, Any]) -> Reading:
     sentences = [sentence(name, nearest) for name in one["reasons"]]
     if one["visible"] and nearest and not one["reasons"]:
         sentences.insert(0, Sentence(by_grant(nearest)))
+    if one["visible"] and one.get("replaced"):
+        sentences.append(Sentence(str(REPLACED), str(ASK_ABOUT_THE_OTHER)))
     shown = nearest if nearest and "sections" in nearest else None
     return Reading(
         organisation=one["name"],
@@ -201,14 +211,34 @@ def facts(pair: dict[str, Any]) -> dict[str, str]:
         "ended_at": day(pair["ended_at"]),
         "agreement_starts_at": day(agreement["starts_at"]) if agreement else "",
         "agreement_ends_at": last_day(agreement["ends_at"]) if agreement else "",
+        "because": because([pair.get("ended_because", "")]),
+        **{f"{name}_paused": because(reasons_of(pair.get("paused", {}).get(name, ()))) for name in PAUSED},
         "caseload": pair["caseload"],
         "memberships": "".join(f" {membership(one)}" for one in pair["memberships"][:2]),
     }
 
 
+PAUSED = ("grant", "organisation", "person")
+
+
+def because(reasons: Iterable[str]) -> str:
+    """ ": has left, security" to stand behind what is so; empty without a reason."""
+    known = [reason.strip().rstrip(".") for reason in reasons if reason.strip()]
+    return f": {', '.join(known)}" if known else ""
+
+
+def reasons_of(codes: Iterable[str]) -> list[str]:
+    """In words; those that say no more than that there is a pause are left out."""
+    Reason = Suspension.Reason
+    plain = (Reason.ORGANISATION, Reason.PERSON)
+    return [str(Reason(code).label) for code in dict.fromkeys(codes) if code not in plain]
+
+
 def by_grant(pair: dict[str, Any]) -> str:
     whom = _("for %(caseload)s") % {"caseload": pair["caseload"]} if pair["caseload"] else _("for this patient by name")
     times = {"start": day(pair["starts_at"]), "end": last_day(pair["ends_at"])}
+    if pair.get("looked_up"):
+        return _("They looked the patient up themselves on %(start)s: it is open to them alone, until %(end)s.") % times
     said = _("By the grant %(whom)s from %(start)s until %(end)s, approved by %(name)s.")
     said %= {"whom": whom, "name": name_of_giver(pair["given_by"]), **times}
     return " ".join([said, *(membership(one) for one in pair["memberships"] if one["now"])])

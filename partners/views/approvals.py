@@ -36,6 +36,7 @@ from partners.forms import ChangeRightsForm, DecisionForm, DeclineForm, EndForm,
 from partners.models import AccessRequest, Decision, Gate, Reset
 from partners.views.common import approvers_only, find, refuse, too_late
 from partners.views.sponsors import get_or_post, live_progress, may_need_help
+from records import lookup
 from records.models import Caseload, Suspension
 
 Status = AccessRequest.Status
@@ -153,6 +154,7 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "sections_not": words.sections_not(found.sections),
         "rights_not": rights_not(found),
         "looks_up": decisions.gave_look_up(found),
+        "look_up_lasts": lookup.hours(),
         "emergencies": decisions.gave_emergency_access(found),
         "earlier": AccessRequest.objects.filter(address=found.address, organisation=found.organisation)
         .exclude(pk=found.pk)

@@ -20,6 +20,7 @@ from partners import access_requests, dates, decisions, failures, invitations, p
 from partners.forms import AddressForm, AnswerForm, ColleagueForm, WithdrawForm, again
 from partners.models import AccessRequest, Invitation, PartnerOrganisation, Reset
 from partners.views.common import find, refuse, sponsors_only, too_late
+from records import lookup
 from records.models import Agreement
 
 PAGE = 50
@@ -169,6 +170,7 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "counts": ", ".join(words.rounded(caseload.people) for caseload in caseloads),  # type: ignore[attr-defined]
         "sections": words.sections(found.sections).capitalize(),
         "looks_up": decisions.gave_look_up(found),
+        "look_up_lasts": lookup.hours(),
         "emergencies": decisions.gave_emergency_access(found),
         "until": dates.last_day(found.until),
         "asked_until": dates.last_day(found.ends_at),

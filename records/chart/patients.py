@@ -150,7 +150,7 @@ def shown_of(
     total = found[0][-1] if found else 0
     return Shown(
         patients,
-        bases=access.bases_of_all(list(every), by=by),
+        bases=access.bases_of_all(every.values(), by=by),
         seen=looks.seen({patient: at for patient, at, _name in marks if patient}, by=by),
         alike={name for _patient, _at, name in marks if name},
         total=total,

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
+from clinicportal.texts import gettext as _
 from clinicportal.texts import gettext_lazy
 from records.chart.frame import Frame
 from records.chart.rows import versions_of
-from records.display import allergies, banner, dates, fhir, medicines, results, since, timeline
+from records.display import allergies, banner, care, dates, fhir, medicines, results, since, timeline
 from records.display.news import ROUTINE, News
 
 MOST_READ = 40
@@ -38,14 +39,19 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Looked:
-    """What was read for the panel: what changed entries said before."""
+    """What was read for the panel: each entry that has a line, and what changed ones said before."""
 
+    bodies: dict[UUID, fhir.Json]
     earlier: dict[UUID, fhir.Json]
 
 
 def read(frame: Frame) -> Looked:
     """Inside the transaction: the earlier versions of what changed."""
-    return Looked(versions_of([news.id for news in lines(frame) if news.changed and news.type == "Observation"]))
+    told = lines(frame)
+    return Looked(
+        {news.id: medicines.holding(fhir.load(news.raw), news.medication) for news in told},
+        versions_of([news.id for news in told if news.changed and news.type == "Observation"]),
+    )
 
 
 def lines(frame: Frame) -> list[News]:
@@ -65,7 +71,7 @@ def panel(frame: Frame, looked: Looked) -> since.Since | None:
 
 def items(frame: Frame, looked: Looked) -> Iterator[since.Item]:
     for news in lines(frame):
-        body = medicines.holding(fhir.load(news.raw), news.medication)
+        body = looked.bodies[news.id]
         if news.type == "Observation":
             if item := of_observation(news, body, frame, looked):
                 yield item
@@ -81,6 +87,12 @@ def items(frame: Frame, looked: Looked) -> Iterator[since.Item]:
                     entry.title, entry.detail, entry.when, page=page, word=str(word), changed=news.changed,
                     stands=entry.stands,
                 )  # fmt: skip
+        elif of_care := care.of(body, frame.zone):
+            plan = of_care[1]
+            yield since.of_other(
+                plan.title, plan.detail, plan.when, page="care", word=_("New: %(what)s") % {"what": plan.kind},
+                changed=news.changed, stands=plan.stands,
+            )  # fmt: skip
 
 
 def of_observation(news: News, body: fhir.Json, frame: Frame, looked: Looked) -> since.Item | None:

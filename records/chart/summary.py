@@ -64,8 +64,9 @@ def page(patient_id: UUID, *, by: User, printed: bool = False) -> pages.SummaryP
         earlier = earlier_versions(recent)
         looked = since.read(frame)
         # Of all that the summary draws only these say who: the other pages name the rest.
-        stated = [row.fhir for row in frame.of_type("MedicationStatement")]
-        names.put(stated, frame.patient.source_id, by=by)
+        stated = (row.fhir for row in frame.of_type("MedicationStatement"))
+        told = (body for body in looked.bodies.values() if body.get("resourceType") != "Observation")
+        names.put((*stated, *told), frame.patient.source_id, by=by)
     includes = frame.opened.includes
     return pages.SummaryPage(
         chart=chart_of(frame),

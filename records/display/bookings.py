@@ -99,7 +99,7 @@ def recommendation(resource: fhir.Json, _today: date, zone: tzinfo = UTC) -> Ent
     return Entry(
         _("Recommended vaccines"),
         codes.joined(list(dict.fromkeys(row[0] for row in rows))) or _("Recommended vaccines"),
-        codes.joined(list(dict.fromkeys(row[1] for row in rows if row[1]))) or _("Not recorded"),
+        codes.joined(list(dict.fromkeys(row[1] for row in rows if row[1]))) or "",
         dates.read(resource.get("date"), zone),
         lines=lines(*(": ".join((row[0], row[2])) for row in rows if row[2])),
         by=codes.names_of(resource.get("authority")),
@@ -129,9 +129,9 @@ def relative(resource: fhir.Json, _today: date, zone: tzinfo = UTC) -> Entry:
     return Entry(
         _("Relative or contact"),
         names.of_directory(resource)[0] or _("Name not recorded"),
-        _("No longer so") if inactive or end.known else _("Not recorded"),
+        "",
         start,
         lines=lines(related, *(one.text for one in reached)),
-        marks=(Mark(Kind.STOPPED, _("No longer so")),) if inactive else (),
+        marks=(Mark(Kind.STOPPED, _("No longer so")),) if inactive or end.known else (),
         facts=facts((_("Relationship"), related), *((one.label, one.text) for one in reached), (_("Until"), end)),
     )

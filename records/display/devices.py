@@ -32,13 +32,14 @@ STUDY: Words = {
 def device(resource: fhir.Json, _today: date, zone: tzinfo = UTC) -> Entry:
     """When it was made says nothing of the patient: the date of a device is that of its use."""
     status, marks, stands = standing(resource, DEVICE)
-    named = [clean(one.get("name")) for one in fhir.mappings(resource.get("deviceName"))]
+    kind = codes.text_of(resource.get("type"))
+    called = [codes.text_of({"text": one.get("name")}) for one in fhir.mappings(resource.get("deviceName"))]
+    named = [name for name in dict.fromkeys(called) if name != kind]  # many sources repeat the type there
     carriers = fhir.mappings(resource.get("udiCarrier"))
     udi = next(filter(None, (clean(one.get("carrierHRF")) for one in carriers)), "")
     identifier = next(filter(None, (clean(one.get("deviceIdentifier")) for one in carriers)), "")
     maker, model = clean(resource.get("manufacturer")), clean(resource.get("modelNumber"))
     serial, lot = clean(resource.get("serialNumber")), clean(resource.get("lotNumber"))
-    kind = codes.text_of(resource.get("type"))
     safety = codes.joined(list(codes.texts_of(resource.get("safety"))))
     numbered = [_("Serial number %(number)s") % {"number": serial}] if serial else []
     return Entry(
@@ -46,14 +47,14 @@ def device(resource: fhir.Json, _today: date, zone: tzinfo = UTC) -> Entry:
         kind or next(filter(None, named), "") or _("Device not named"),
         status,
         dates.words(_("Not recorded")),
-        lines=lines(", ".join(filter(None, (*dict.fromkeys(named), maker, model))), *numbered, safety),
+        lines=lines(", ".join(filter(None, (*named, maker, model))), *numbered, safety),
         by=codes.names_of(resource.get("owner")),
         where=codes.names_of(resource.get("location")),
         marks=marks,
         notes=codes.notes(resource),
         stands=stands,
         facts=facts(
-            (_("Name"), ", ".join(dict.fromkeys(filter(None, named)))),
+            (_("Name"), ", ".join(filter(None, named))),
             (_("Maker"), maker),
             (_("Model"), model),
             (_("Serial number"), serial),

@@ -49,6 +49,11 @@ class Entry:
     type: str = ""
     row: str = ""
 
+    @property
+    def told_by(self) -> str:
+        """Who or where, whatever is known."""
+        return self.by or self.where
+
 
 Words = Mapping[str, tuple[object, Kind | None]]
 """Status code -> its word, and the mark it is drawn with (None: it is what one expects)."""

@@ -56,7 +56,7 @@ def look(page, path: str, widths=WIDTHS) -> list[str]:
 
 def a_trend(page, record: str) -> str:
     """The query that draws the first test of the page of results which is open."""
-    href = page.locator("a[href*='trend=']").first.get_attribute("href") or ""
+    href = page.locator("th a[href*='trend=']").first.get_attribute("href") or ""
     return href.removeprefix(f"{record}results/")
 
 
@@ -126,6 +126,7 @@ def test_every_page_of_the_walk_is_accessible_and_fits_a_phone(person, portal):
     decision = ["/approvals/", f"/approvals/{request}/", "/organisations/"]
     found += [finding for path in decision for finding in check(approver, path)]
     steps.approve(approver, "Locum Doctor")
+    found += check(approver, f"/approvals/{request}/rights/")
     link = steps.link_for(portal, GUEST)
     found += check(guest, link)
     steps.redeem(guest, link)

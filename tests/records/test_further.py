@@ -15,7 +15,7 @@ from records.models import Grant, Look, Resource, Section
 from records.sections import BY_TYPE
 from tests import factories as make
 from tests.factories import WORKER
-from tests.records.feeds import Feed, labelled, patient
+from tests.records.feeds import Feed, about, labelled, patient
 from tests.records.samples import SAMPLES, sample
 from tests.records.test_chart import counted, everything, seat, text_of
 
@@ -245,6 +245,23 @@ def test_what_is_new_of_them_is_counted_and_told(record, seat, feed):
     ):  # fmt: skip
         assert said in seen
     assert SAMPLES.keys() - COUNTED == {"RelatedPerson"}
+
+
+def test_the_plan_and_the_team_are_told_as_new_and_who_wrote_by_name(record, seat, feed):
+    """A plan has no place in the timeline; a name that is not in the reference is in none of the entry's own texts."""
+    shown(seat, record)
+    Resource.objects.using(WORKER).update(received_at=timezone.now() - timedelta(hours=3))
+    Look.objects.using(WORKER).update(at=timezone.now() - timedelta(hours=2))
+    feed.send(
+        {"resourceType": "Practitioner", "id": "d9", "name": [{"text": "Dr. Iris Vale"}]},
+        about("CarePlan", "c1", status="active", intent="plan", title="Walk each day"),
+        about("CareTeam", "t1", status="active", name="Team of the ward"),
+        sample("Composition", id="c2", title="Letter of today", author=[{"reference": "Practitioner/d9"}]),
+    )
+    seen = shown(seat, record)
+    assert "New: Care plan Walk each day" in seen
+    assert "New: Care team Team of the ward" in seen
+    assert "New document Letter of today Dr. Iris Vale" in seen
 
 
 def test_many_doses_push_no_other_news_aside(record, seat, feed):

@@ -109,7 +109,7 @@ def test_looking_up_again_lasts_longer_and_shortens_nothing(guest, right, search
     lookup.open_found(looks_up(guest, typed(source.facility)).pk, by=guest)
     assert Grant.objects.get(pk=first.pk).ends_at == first.ends_at
     with viewing(guest):
-        longest, shorter = access.bases_of(absent.pk, by=guest)
+        longest, shorter = access.bases_of(absent, by=guest)
     assert (shorter.grant_id, shorter.ends_at) == (first.pk, first.ends_at)
     assert longest.ends_at > first.ends_at
 
@@ -118,7 +118,7 @@ def test_a_patient_of_the_caseload_keeps_the_longer_time(guest, right, search, a
     membership = make.make_membership(caseload, absent)
     lookup.open_found(search.pk, by=guest)
     with viewing(guest):
-        assert access.bases_of(absent.pk, by=guest)[0].label == "Registration"
+        assert access.bases_of(absent, by=guest)[0].label == "Registration"
     assert Membership.objects.using(WORKER).get(pk=membership.pk).ends_at is None
 
 

@@ -7,7 +7,8 @@ from django.test import Client
 
 from clinicportal.viewing import NoViewer, viewing
 from records.chart import names
-from records.models import Agreement, Grant, ReferredName, Section
+from records.importing import running
+from records.models import Agreement, Grant, ReferredName, Resource, Section
 from tests import factories as make
 from tests.factories import WORKER
 from tests.records.feeds import Feed, Json, about, labelled, patient, ref
@@ -221,3 +222,13 @@ def test_us_cores_examples_name_their_medicines_and_people(shared, feed, guest, 
     assert "Axid" in held.medication
     assert ReferredName.objects.using(WORKER).filter(name__contains="Bone").exists()
     assert "Medicine not named" not in text_of(seat.get(f"/patients/{held.patient_id}/medicines/"))
+
+
+def test_reading_the_stored_texts_again_brings_names_to_what_was_here_before(open_to_all, feed):
+    feed.send(medication(), prescribed(), *DIRECTORY, DONE)
+    ReferredName.objects.using(WORKER).all().delete()
+    Resource.objects.using(WORKER).update(medication="", rules=1)
+    assert "Zaltoprin" not in shown(open_to_all, feed)
+    running.relabel(feed.source, using=WORKER)
+    assert "Zaltoprin — 5 mg — coated tablet" in shown(open_to_all, feed)
+    assert "Dr. Ronald Bone" in shown(open_to_all, feed, "procedures/")

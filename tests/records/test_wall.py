@@ -558,7 +558,9 @@ def where(queryset) -> str:
     return normal(condition).removeprefix("(").removesuffix(")")
 
 
-ABOUT_THE_VIEWER = {"records_grant", "records_look", "records_emergencyaccess", "records_reviewreading"}
+ABOUT_THE_VIEWER = {
+    "records_grant", "records_agreement_facilities", "records_look", "records_emergencyaccess", "records_reviewreading",
+}  # fmt: skip
 """Statements that begin with these ask about the viewer and not about a patient."""
 
 

@@ -6,6 +6,7 @@ That the reasons are those of the rule is asked of every case in test_wall.py.
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.urls import reverse
@@ -14,7 +15,7 @@ from django.utils import timezone
 from clinicportal import audit
 from clinicportal.models import AuditSubject
 from records import why, why_words
-from records.models import Agreement, Grant, Membership, OptOut, Patient, Question
+from records.models import Agreement, Grant, Membership, OptOut, Patient, Question, Suspension
 from records.models.grants import VIEWER, to_count
 from records.models.resources import Resource
 from records.patient_forms import patient_numbered
@@ -74,6 +75,56 @@ def test_no_says_what_ended_and_what_to_do(seat, guest, grant, patient):
     assert "our feed has to say so, or two of us add the patient by hand" in found
     Grant.objects.using(WORKER).update(ends_at=days(-0.5))
     assert "The grant ended on" in ask(seat, guest, patient)
+
+
+def end_grant(c) -> None:
+    Grant.objects.using(WORKER).update(ended_at=days(0), ended_because="Has left the organisation")
+
+
+def paused(reason: str, **target):
+    return lambda c: Suspension.objects.using(WORKER).create(
+        reason=reason, **{name: getattr(c, field) for name, field in target.items()}
+    )
+
+
+def replace(c) -> None:
+    Patient.objects.using(WORKER).filter(pk=c.patient.pk).update(replaced_by=make.make_patient(c.source, "Other"))
+
+
+def look_up(c) -> None:
+    Membership.objects.using(WORKER).update(ends_at=days(-1))
+    Agreement.objects.using(WORKER).update(may_look_up=True)
+    Grant.objects.using(WORKER).update(may_look_up=True)
+    make.make_grant(c.guest, organisation=c.organisation, patient=c.patient, under=c.grant, ends_at=days(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "do"),
+    [
+        (end_grant, "Somebody ended the grant on", "Their sponsor can ask for it again"),
+        (end_grant, ": Has left the organisation.", "Who ended it is in the audit trail"),
+        (paused("drift", grant="grant"), "The grant is paused: changed in the directory.", "on the page of the person"),
+        (paused("security", user="guest"), "The person is paused: security.", "Else an approver finds it"),
+        (paused("identity", user="guest"), "The person is paused: has to sign in anew.", "sign in anew, ask them to"),
+        (paused("person", user="guest"), "The person is paused.", "Else an approver finds it"),
+        (
+            paused("organisation", organisation="organisation"),
+            "The organisation is paused.",
+            "reads under Organisations",
+        ),
+        (replace, "My patients and searches leave it out", "Ask the same about the record that replaced it"),
+        (look_up, "They looked the patient up themselves on", "open to them alone, until"),
+        (lambda c: OptOut.objects.using(WORKER).create(patient=c.patient), "refuses to be shared", "under By hand"),
+    ],
+)
+def test_the_answer_gives_the_reason_and_what_to_do(
+    seat, guest, grant, patient, source, organisation, change, said, do
+):  # fmt: skip
+    change(SimpleNamespace(guest=guest, grant=grant, patient=patient, source=source, organisation=organisation))
+    found = ask(seat, guest, patient)
+    assert said in found
+    assert do in found
+    assert "{" not in found.partition('id="answer"')[2].partition("</main>")[0]
 
 
 def test_what_the_agreement_lacks_is_told_apart_from_what_the_grant_lacks(seat, guest, grant, agreement, patient):

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from records.display import allergies, encounters, immunisations, problems, procedures, timeline
+from records.display import allergies, encounters, entries, immunisations, problems, procedures, timeline
 from records.display.allergies import State
 
 TODAY = date(2026, 6, 1)
@@ -250,3 +250,10 @@ def test_the_timeline_goes_by_day_newest_first_and_undated_entries_come_last():
 def test_a_type_without_a_place_in_time_has_no_entry():
     assert timeline.of({"resourceType": "Organization"}, TODAY) is None
     assert timeline.of({}, TODAY) is None
+
+
+def test_a_device_is_not_called_twice_by_its_type():
+    """As Synthea writes it."""
+    name = {"deviceName": [{"name": "Home nebulizer (physical object)"}], "type": {"text": "Home nebulizer"}}
+    held = entries.of({"resourceType": "Device", "serialNumber": "1485", **name}, TODAY)
+    assert (held.title, held.lines) == ("Home nebulizer", ("Serial number 1485",))

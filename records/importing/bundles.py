@@ -229,8 +229,11 @@ def read_bundle(text: Text) -> Bundle:
 
 
 def are_json(bundle: Bundle) -> bool:
+    """Whether all its resources are; False also for one that is too large to be looked at."""
     try:
         for entry in bundle.each():
+            if entry.end - entry.start > MAX_BYTES:
+                return False
             orjson.loads(bundle.small(entry.parts.get(b"resource")) or b"null")
     except orjson.JSONDecodeError:
         return False

@@ -232,3 +232,13 @@ def test_what_waited_when_an_import_was_killed_is_no_change_when_it_comes_again(
         1,
         feed.patient().pk,
     )
+
+
+def test_a_large_entry_does_not_end_at_a_bracket_in_its_text(feed, monkeypatch):
+    for module in ("reading", "bundles", "parsing"):
+        monkeypatch.setattr(f"records.importing.{module}.MAX_BYTES", 2**16)
+    inside = '"}]}},{"resource":{"resourceType":"Patient","id":"forged"}},{"x":{"y":[{"z":"'
+    large = observation("o1", note=[{"text": inside + "x" * 2**17}])
+    feed.write("a.json", json.dumps(bundle(patient(), large, observation("o2")), indent=1).encode())
+    feed.run()
+    assert here() == {"p1", "o2"}

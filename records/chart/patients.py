@@ -16,6 +16,7 @@ from django.db.models import (
     Count,
     DateTimeField,
     Exists,
+    F,
     OuterRef,
     QuerySet,
     Subquery,
@@ -65,10 +66,14 @@ def in_list(allowed: Allowed, show: str = "", **of: Any) -> QuerySet[Patient]:
     return patients
 
 
-def by_name(patients: QuerySet[Patient], most: int) -> Any:
-    """A page of them, each row with how many there are."""
-    counted = patients.annotate(total=Window(Count("*")))
-    return counted.order_by("sort_name", "id").values_list(*access.COLUMNS, "total")[:most]
+def by_name(patients: QuerySet[Patient], most: int, *order: str, whole: bool = False) -> Any:
+    """A page of them, each row with how many there are.
+
+    Of the `whole` list also how many have the name key of the row: LOOKED_AND_ALIKE asks the rule again.
+    """
+    namesakes = Window(Count("*"), partition_by=F("name_key")) if whole else Value(0)
+    counted = patients.annotate(namesakes=namesakes, total=Window(Count("*")))
+    return counted.order_by(*order or ("sort_name", "id")).values_list(*access.COLUMNS, "namesakes", "total")[:most]
 
 
 @cache
@@ -81,12 +86,11 @@ def listing(most: int, *of: str, continued: bool, show: str = "") -> Reading:
     def build(allowed: Allowed, after: UUID | None = None, **filtered: Any) -> Any:
         patients = in_list(allowed, show, **filtered)
         if show == SavedFilter.Show.RECENT:
-            counted = patients.annotate(total=Window(Count("*")))
-            return counted.order_by("-looks__at").values_list(*access.COLUMNS, "total")[:most]
+            return by_name(patients, most, "-looks__at")
         if after:
             name = Subquery(patients.filter(pk=after).values("sort_name")[:1])
             patients = patients.filter(sort_name__gte=name).exclude(sort_name=name, id__lte=after)
-        return by_name(patients, most)
+        return by_name(patients, most, whole=not (show or filtered or after))
 
     stand_ins = {
         "caseload": CASELOAD,
@@ -110,19 +114,26 @@ def finding(terms: int, most: int) -> Reading:
     return Reading(build, **{f"part{n}": str(uuid.uuid4()) for n in range(terms)})
 
 
-def _marks(allowed: Allowed, patients: list[UUID], names: list[str]) -> list[Any]:
-    """When the reader opened `patients` last; and which of `names` more than one of all their patients has."""
+def _looked(allowed: Allowed, patients: list[UUID]) -> Any:
     looked = Look.objects.filter(IsAnyOf("patient_id", patients), user=allowed.user)
+    return looked.values_list("patient", "at", Value("", CharField()))
+
+
+def _alike(allowed: Allowed, names: list[str]) -> Any:
     namesakes = allowed.listed.filter(IsAnyOf("name_key", names, CharField), replaced_by=None)
     alike = namesakes.values("name_key").annotate(people=Count("pk")).filter(people__gt=1)
     nobody, never = Value(None, UUIDField()), Value(None, DateTimeField())
-    return [
-        looked.values_list("patient", "at", Value("", CharField())),
-        alike.annotate(nobody=nobody, never=never).values_list("nobody", "never", "name_key"),
-    ]
+    return alike.annotate(nobody=nobody, never=never).values_list("nobody", "never", "name_key")
 
 
-MARKS = Reading(_marks, patients=[uuid.uuid4()], names=["3 names"])
+LOOKED = Reading(_looked, patients=[uuid.uuid4()])
+"""When the reader opened `patients` last."""
+LOOKED_AND_ALIKE = Reading(
+    lambda allowed, patients, names: [_looked(allowed, patients), _alike(allowed, names)],
+    patients=[uuid.uuid4()],
+    names=["3 names"],
+)
+"""The same, and which of `names` more than one of all the reader's patients has: it asks the rule once more for all."""
 
 
 @dataclass(frozen=True)
@@ -142,17 +153,20 @@ def shown_of(
     found: Sequence[Sequence[Any]], *, by: User, most: int, searched: bool = False, besides: Sequence[Patient] = ()
 ) -> Shown:
     """`besides` are patients whom the page shows apart from the list."""
-    patients = access.patients_of(values[:-1] for values in found[:most])
+    patients = access.patients_of(values[:-2] for values in found[:most])
+    counted = {patient.name_key: values[-2] for patient, values in zip(patients, found, strict=False) if values[-2]}
     every = {patient.pk: patient for patient in (*patients, *besides)}
     access.list_patients(every.values(), by=by, searched=searched)
-    names = sorted({patient.name_key for patient in every.values()} - {""})
-    marks = MARKS(by, patients=[patient.pk for patient in patients], names=names)
+    names = sorted({patient.name_key for patient in every.values()} - {"", *counted})
+    ids = [patient.pk for patient in patients]
+    marks = LOOKED_AND_ALIKE(by, patients=ids, names=names) if names else LOOKED(by, patients=ids)
+    alike = {name for _patient, _at, name in marks} | {name for name, people in counted.items() if people > 1}
     total = found[0][-1] if found else 0
     return Shown(
         patients,
         bases=access.bases_of_all(every.values(), by=by),
         seen=looks.seen({patient: at for patient, at, _name in marks if patient}, by=by),
-        alike={name for _patient, _at, name in marks if name},
+        alike=alike - {""},
         total=total,
         more=len(found) > most,
     )

@@ -73,7 +73,7 @@ KEEP_VERSIONS = """
 INSERT INTO records_resourceversion (
     resource_id, number, version_id, last_updated, status, patient_id, section, classes, raw, received_at)
 SELECT o.id, o.number, o.version_id, o.last_updated, o.status,
-       CASE WHEN NOT EXISTS (SELECT 1 FROM records_alsoabout x WHERE x.resource_id = o.id) THEN o.patient_id END,
+       CASE WHEN o.id <> ALL (%(several)s::uuid[]) THEN o.patient_id END,
        o.section, o.classes, o.raw, o.received_at
 FROM incoming i JOIN records_resource o ON o.id = i.id
 WHERE i.known AND NOT i.refresh AND o.raw <> i.raw
@@ -330,8 +330,9 @@ class Store:
             fresh = [taken for taken in batch.taken.values() if self.is_fresh(taken, known, batch)]
             self.write_patients([taken for taken in fresh if taken.patient], refresh=batch.refresh)
             ready = self.meet_patients(fresh, known)
+            several = self.about_several(ready)  # before that is written anew
             self.write_patients_named(ready)
-            changed = self.write_resources(ready, refresh=batch.refresh)
+            changed = self.write_resources(ready, several, refresh=batch.refresh)
             self.note_touched(ready)
             directory.write_names(
                 [one for one in ready if one.taken.type in DIRECTORY_TYPES], self.id_of, using=self.using
@@ -431,7 +432,13 @@ class Store:
 
     # ------------------------------------------------------------ resources
 
-    def write_resources(self, ready: list[Ready], *, refresh: bool) -> int:
+    def about_several(self, ready: list[Ready]) -> list[UUID]:
+        """Those that were about further patients in the version that stands."""
+        known = [UUID(one.id) for one in ready if one.known]
+        named = AlsoAbout.objects.using(self.using).filter(resource__in=known)
+        return list(named.values_list("resource", flat=True).distinct()) if known else []
+
+    def write_resources(self, ready: list[Ready], several: list[UUID], *, refresh: bool) -> int:
         """Return how many have a new version; others were new, or read with other eyes only."""
         if not ready:
             return 0
@@ -444,7 +451,7 @@ class Store:
                 for start in range(0, len(ready), CHUNK):
                     copy.write(b"".join([one.line(refresh=refresh) for one in ordered[start : start + CHUNK]]))
             if any(one.known for one in ready):
-                cursor.execute(KEEP_VERSIONS)
+                cursor.execute(KEEP_VERSIONS, {"several": several})
                 changed = cursor.rowcount
                 cursor.execute(NOTE_MOVES)
                 self.touch(str(patient_id) for (patient_id,) in cursor.fetchall())

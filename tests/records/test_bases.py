@@ -22,8 +22,7 @@ def seat(guest, grant):
 
 def bases(guest, patient) -> list[access.Basis]:
     with viewing(guest):
-        seen = access.visible_patient(patient.pk, by=guest)
-        assert seen is not None
+        (seen,) = access.visible_patients([patient.pk], by=guest)
         return list(access.bases_of(seen, by=guest))
 
 

@@ -121,8 +121,7 @@ def import_files(
         with in_child(reading.batches()) as batches:
             for batch, progress in batches:
                 if batch:
-                    store.write(late.complete(batch))
-                    store.say_how_far(progress.fraction)
+                    store.write(late.complete(batch), fraction=progress.fraction)
                 on_progress(progress)
         late.look_again()
         store.tombstone_the_rest(at_most=may_lack)

@@ -319,8 +319,8 @@ class Store:
     def cursor(self) -> Any:
         return connections[self.using].cursor()
 
-    def write(self, batch: Batch) -> None:
-        """Store the batch and count it on the import, or nothing of it."""
+    def write(self, batch: Batch, *, fraction: float = 0.0) -> None:
+        """Store the batch and note on the import what it held and how far that is, or nothing of it."""
         with transaction.atomic(using=self.using):
             self.do_not_wait_for_the_disk()
             refuse_when_stopped(self.source, using=self.using)
@@ -344,7 +344,8 @@ class Store:
             rejections.keep(batch.refused, self.run, using=self.using)
             rejections.close(batch.mended, self.run, using=self.using)
             if not batch.refresh:
-                self.count(batch, created=sum(not one.known for one in ready), changed=changed)
+                created = sum(not one.known for one in ready)
+                self.count(batch, created=created, changed=changed, fraction=fraction)
 
     def do_not_wait_for_the_disk(self) -> None:
         """A power cut may cost the last batches, which the next run brings again. The import's end is waited for."""
@@ -574,10 +575,7 @@ class Store:
                 run = Import.objects.using(self.using).filter(pk=self.run.pk)
                 run.update(tombstoned=F("tombstoned") + number)
 
-    def say_how_far(self, fraction: float) -> None:
-        Import.objects.using(self.using).filter(pk=self.run.pk).update(fraction=fraction)
-
-    def count(self, batch: Batch, *, created: int, changed: int) -> None:
+    def count(self, batch: Batch, *, created: int, changed: int, fraction: float) -> None:
         resources = len(batch.taken) + batch.repeated
         counts = {
             "read": resources + len(batch.refused),
@@ -588,7 +586,7 @@ class Store:
             "rejected": len(batch.refused),
         }
         Import.objects.using(self.using).filter(pk=self.run.pk).update(
-            **{name: F(name) + number for name, number in counts.items()}
+            fraction=fraction, **{name: F(name) + number for name, number in counts.items()}
         )
 
 

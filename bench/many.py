@@ -11,12 +11,12 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
 from clinicportal.models import Terms, TermsAcceptance, User
+from records import tokens
 from records.demo import SOURCES, write_ndjson
 from records.models import Agreement, Caseload, Facility, Grant, Organisation, Resource, Section, Source
 
@@ -47,20 +47,17 @@ ANALYZE bench_template;
 PATIENTS = """
 INSERT INTO records_patient (id, source_id, fhir_id, active, family, given, title, sort_name, birth_date, gender,
     deceased, deceased_date, mrn, classes, name_key, found_by)
-SELECT md5('patient' || n)::uuid, %(source)s, 'copy-' || n, true, f, g, '', lower(f || ' ' || g) || ' ' || n,
-       born, (ARRAY['female', 'male'])[1 + n %% 2], false, '', number, '{}',
-       lower(replace(f, '''', '')) || ',' || lower(g),
-       ' ' || concat_ws(' ', lower(replace(f, '''', '')), lower(g), born, number)
+SELECT md5('patient' || n)::uuid, %(source)s, 'copy-' || n, true, (%(family)s::text[])[k], (%(given)s::text[])[k], '',
+       (%(sort_name)s::text[])[k] || ' ' || n, born, (ARRAY['female', 'male'])[1 + n %% 2], false, '', number, '{}',
+       (%(name_key)s::text[])[k], concat(' ', born, ' ', number, ' ', (%(sort_name)s::text[])[k])
 FROM generate_series(%(first)s::int, %(last)s::int) n,
-     LATERAL (SELECT (%(families)s::text[])[1 + n %% %(all_families)s] f,
-                     (%(given)s::text[])[1 + n / 7 %% %(all_given)s] g,
-                     (date '1930-01-01' + (n * 7919 %% 33000))::text born, lpad(n::text, 10, '0') number)
+     LATERAL (SELECT 1 + (n * 31 + n / 7) %% cardinality(%(family)s::text[]) k, lpad(n::text, 10, '0') number,
+                     (date '1930-01-01' + (n * 7919 %% 33000))::text born)
 """
 
 TOKENS = """
 INSERT INTO records_patienttoken (patient_id, token)
-SELECT p.id, t FROM records_patient p,
-    LATERAL unnest(ARRAY[lower(replace(p.family, '''', '')), lower(p.given), p.birth_date, p.mrn]) t
+SELECT p.id, t FROM records_patient p, LATERAL unnest(string_to_array(ltrim(p.found_by), ' ')) t
 WHERE p.source_id = %(source)s ON CONFLICT DO NOTHING
 """
 
@@ -130,18 +127,11 @@ def build(patients: int) -> None:
     source = Source.objects.create(name="bench", facility=facility, imported_up_to=timezone.now())
     import_templates()
     facts = {"source": source.pk, "facility": facility.pk}
-    families, given = FAMILIES.split(), GIVEN.split()
-    names: dict[str, Any] = {
-        "families": families,
-        "given": given,
-        "all_families": len(families),
-        "all_given": len(given),
-    }
     everybody = max(patients, LARGE + 400)
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = off")
         cursor.execute(TEMPLATES)
-        cursor.execute(PATIENTS, {**facts, **names, "first": 0, "last": everybody - 1})
+        cursor.execute(PATIENTS, {**facts, **people(), "first": 0, "last": everybody - 1})
         cursor.execute(TOKENS, facts)
         for first in range(0, patients, BLOCK):
             cursor.execute(COPIES, {**facts, "first": first, "last": min(first + BLOCK, patients) - 1})
@@ -152,6 +142,17 @@ def build(patients: int) -> None:
     guests(facility, everybody, patients)
     long_records(facts, facility)
     print(f"{everybody:,} patients, {copied:,} resources in {time.monotonic() - start:.0f} s", file=sys.stderr)
+
+
+def people() -> dict[str, list[str]]:
+    """Columns of every family name with every given name, folded as the importer does it."""
+    pairs = [(family, given) for family in FAMILIES.split() for given in GIVEN.split()]
+    return {
+        "family": [family for family, _given in pairs],
+        "given": [given for _family, given in pairs],
+        "sort_name": [" ".join(tokens.words(" ".join(pair))) for pair in pairs],
+        "name_key": [tokens.name_key(*pair) for pair in pairs],
+    }
 
 
 def import_templates() -> None:

@@ -33,9 +33,10 @@ GIVEN = "Ada Bruno Chloé Dmitri Elif Farid Grace Hana Ines Jonas Kofi Lena Mira
 # What each copy takes of a template: all that must be read whole, and the newest of the rest, 50 rows in the middle.
 TEMPLATES = """
 CREATE TEMPORARY TABLE bench_template AS
-SELECT r.*, dense_rank() OVER (ORDER BY r.patient_id) - 1 AS person,
+SELECT r.*, dense_rank() OVER (ORDER BY s.name, p.fhir_id) - 1 AS person,
        row_number() OVER (PARTITION BY r.patient_id, r.section, r.type ORDER BY r.time DESC NULLS LAST) AS place
-FROM records_resource r JOIN records_patient p ON p.id = r.patient_id WHERE p.replaced_by_id IS NULL;
+FROM records_resource r JOIN records_patient p ON p.id = r.patient_id JOIN records_source s ON s.id = p.source_id
+WHERE p.replaced_by_id IS NULL;
 DELETE FROM bench_template WHERE place > CASE
     WHEN section IN ('problems', 'medicines', 'allergies') OR type = 'Patient' THEN 1000
     WHEN section = 'results' AND type = 'Observation' THEN 11 WHEN section = 'vitals' THEN 7
@@ -139,7 +140,7 @@ def build(patients: int) -> None:
                 print(f"  {first:,} of {patients:,} patients, {time.monotonic() - start:.0f} s", file=sys.stderr)
         cursor.execute("SELECT count(*) FROM records_resource WHERE source_id = %s", [source.pk])
         [(copied,)] = cursor.fetchall()
-    guests(facility, everybody, patients)
+    guests(facility, everybody)
     long_records(facts, facility)
     print(f"{everybody:,} patients, {copied:,} resources in {time.monotonic() - start:.0f} s", file=sys.stderr)
 
@@ -164,14 +165,14 @@ def import_templates() -> None:
             subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def guests(facility: Facility, everybody: int, patients: int) -> None:
+def guests(facility: Facility, everybody: int) -> None:
     """A guest with 1 patient, one with 2,600, one with ten caseloads that overlap; the rest belong to others."""
     one = organisation("One", facility)
     fill(one, facility, "one", 0, 0)
     many = organisation("Many", facility)
     fill(many, facility, "many", 0, LARGE - 1)
     several = organisation("Several", facility)
-    step = min(patients, LARGE) // (2 * OVERLAPPING)
+    step = LARGE // (2 * OVERLAPPING)
     for number in range(OVERLAPPING):
         fill(several, facility, f"shared {number}", number * step, (number + 2) * step - 1)
     for guest in (one, many, several):

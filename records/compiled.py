@@ -81,6 +81,21 @@ class Reading:
         return self._statements[emergency]
 
 
+class Around(Reading):
+    """A statement around the one of `build`, which stands for {inner} in `text`.
+
+    `further` names the parameters of `text` itself, a %s behind {inner} for each.
+    """
+
+    def __init__(self, build: Callable[..., Any], text: str, further: Sequence[str] = (), **stand_ins: Any) -> None:
+        super().__init__(build, **stand_ins)
+        self.text, self.further = text, further
+
+    def statement(self, *, emergency: bool = False) -> tuple[str, list[Any]]:
+        inner, slots = super().statement(emergency=emergency)
+        return self.text.format(inner=inner), [*slots, *map(Slot, self.further)]
+
+
 class Walk(Reading):
     """The first row of each value of one column: from one value to the next along an index, however many rows each has.
 

@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db.models import (
+    BooleanField,
     CharField,
     Count,
     DateTimeField,
     Exists,
-    F,
     OuterRef,
     QuerySet,
     Subquery,
@@ -32,7 +32,7 @@ from clinicportal.viewing import viewing
 from records import access, filters, looks, search
 from records.chart.frame import until
 from records.chart.rows import from_columns
-from records.compiled import Allowed, IsAnyOf, Reading
+from records.compiled import Allowed, Around, IsAnyOf, Reading
 from records.display import banner, dates, news, pages
 from records.display.news import COUNTED
 from records.filters import ALL, Filter
@@ -66,14 +66,10 @@ def in_list(allowed: Allowed, show: str = "", **of: Any) -> QuerySet[Patient]:
     return patients
 
 
-def by_name(patients: QuerySet[Patient], most: int, *order: str, whole: bool = False) -> Any:
-    """A page of them, each row with how many there are.
-
-    Of the `whole` list also how many have the name key of the row: LOOKED_AND_ALIKE asks the rule again.
-    """
-    namesakes = Window(Count("*"), partition_by=F("name_key")) if whole else Value(0)
-    counted = patients.annotate(namesakes=namesakes, total=Window(Count("*")))
-    return counted.order_by(*order or ("sort_name", "id")).values_list(*access.COLUMNS, "namesakes", "total")[:most]
+def by_name(patients: QuerySet[Patient], most: int, *order: str) -> Any:
+    """A page of them, each row with how many there are. Whether others have the same name is asked apart."""
+    counted = patients.annotate(alike=Value(None, BooleanField()), total=Window(Count("*")))
+    return counted.order_by(*order or ("sort_name", "id")).values_list(*access.COLUMNS, "alike", "total")[:most]
 
 
 @cache
@@ -90,7 +86,7 @@ def listing(most: int, *of: str, continued: bool, show: str = "") -> Reading:
         if after:
             name = Subquery(patients.filter(pk=after).values("sort_name")[:1])
             patients = patients.filter(sort_name__gte=name).exclude(sort_name=name, id__lte=after)
-        return by_name(patients, most, whole=not (show or filtered or after))
+        return by_name(patients, most)
 
     stand_ins = {
         "caseload": CASELOAD,
@@ -103,15 +99,29 @@ def listing(most: int, *of: str, continued: bool, show: str = "") -> Reading:
     return Reading(build, **held, **({"after": AFTER} if continued else {}))
 
 
+# IN is hashed where a join would be looped: PostgreSQL takes the rule to leave one row.
+HELD = """WITH held AS MATERIALIZED ({{inner}})
+SELECT {names}, name_key IN (SELECT name_key FROM held WHERE name_key <> '' GROUP BY name_key HAVING count(*) > 1),
+       {total}
+FROM held WHERE {where} ORDER BY sort_name, id LIMIT {most:d}"""
+
+
 @cache
 def finding(terms: int, most: int) -> Reading:
-    """Those who have, for each of so many terms, a name, birth date or number beginning with it."""
+    """A page of those who have, for each of so many terms, a name, birth date or number beginning with it.
 
-    def build(allowed: Allowed, **typed: str) -> Any:
-        patients = in_list(allowed)
-        return by_name(search.matching(patients, [typed[f"part{n}"] for n in range(terms)]), most)
+    Each row says whether another of all the reader's patients has a similar name, and how many were found: the rule is
+    asked once for both. Without terms it is the first page of the whole list.
+    """
 
-    return Reading(build, **{f"part{n}": str(uuid.uuid4()) for n in range(terms)})
+    def build(allowed: Allowed) -> Any:
+        needed = ["sort_name", *(["found_by"] if terms else [])]
+        return in_list(allowed).values_list(*access.COLUMNS, *needed)
+
+    where = " AND ".join([search.HOLDS] * terms) or "true"
+    total = "count(*) OVER ()" if terms else "(SELECT count(*) FROM held)"  # of all rows a window is the dearer one
+    text = HELD.format(names=", ".join(access.COLUMNS), where=where, total=total, most=most)
+    return Around(build, text, [f"part{n}" for n in range(terms)])
 
 
 def _looked(allowed: Allowed, patients: list[UUID]) -> Any:
@@ -154,13 +164,14 @@ def shown_of(
 ) -> Shown:
     """`besides` are patients whom the page shows apart from the list."""
     patients = access.patients_of(values[:-2] for values in found[:most])
-    counted = {patient.name_key: values[-2] for patient, values in zip(patients, found, strict=False) if values[-2]}
+    known = {patient.name_key: values[-2] for patient, values in zip(patients, found, strict=False)}
+    known = {name: alike for name, alike in known.items() if alike is not None}
     every = {patient.pk: patient for patient in (*patients, *besides)}
     access.list_patients(every.values(), by=by, searched=searched)
-    names = sorted({patient.name_key for patient in every.values()} - {"", *counted})
+    names = sorted({patient.name_key for patient in every.values()} - {"", *known})
     ids = [patient.pk for patient in patients]
     marks = LOOKED_AND_ALIKE(by, patients=ids, names=names) if names else LOOKED(by, patients=ids)
-    alike = {name for _patient, _at, name in marks} | {name for name, people in counted.items() if people > 1}
+    alike = {name for _patient, _at, name in marks} | {name for name in known if known[name]}
     total = found[0][-1] if found else 0
     return Shown(
         patients,
@@ -179,7 +190,12 @@ def list_page(*, by: User, asked: Filter, after: UUID | None = None) -> pages.Pa
     """
     with viewing(by, listing=True):
         values = asked.values
-        read = listing(PAGE + 1, *sorted(values), continued=bool(after), show=asked.show)
+        narrowed = bool(values or asked.show or after)
+        read = (
+            listing(PAGE + 1, *sorted(values), continued=bool(after), show=asked.show)
+            if narrowed
+            else finding(0, PAGE + 1)
+        )
         # On the first page, which is where everybody begins. A reviewer comes from the review, and goes back there.
         on_top = by.emergencies and not after and not by.is_staff_member
         urgent = access.visible_patients(sorted(by.emergencies), by=by) if on_top else []

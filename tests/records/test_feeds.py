@@ -188,8 +188,8 @@ def test_stopping_ends_an_import_that_is_under_way(feed, operator, monkeypatch):
     monkeypatch.setattr(running, "ROWS", 10)
     write, written = storing.Store.write, []
 
-    def stopped_after_two(store, batch):
-        write(store, batch)
+    def stopped_after_two(store, batch, **how):
+        write(store, batch, **how)
         written.append(batch)
         if len(written) == 2:
             feeds.stop(feed.source, hidden_since=days(-1), reason="wrong patients", by=operator)

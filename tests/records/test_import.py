@@ -267,11 +267,11 @@ def test_a_run_that_was_killed_goes_on_where_it_was(feed, monkeypatch):
     feed.write("feed.ndjson", ndjson(patient(), *(observation(f"o{number}") for number in range(99))))
     write, batches = storing.Store.write, []
 
-    def killed(store, batch):
+    def killed(store, batch, **how):
         if len(batches) == 4:
             raise KeyboardInterrupt
         batches.append(batch)
-        write(store, batch)
+        write(store, batch, **how)
 
     with monkeypatch.context() as patched:
         patched.setattr(storing.Store, "write", killed)

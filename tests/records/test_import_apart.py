@@ -107,9 +107,9 @@ def test_an_import_whose_reader_is_killed_says_so_and_goes_on_next_time(feed, mo
     monkeypatch.setattr(running, "ROWS", 100)
     write = storing.Store.write
 
-    def killing(store, batch):
+    def killing(store, batch, **how):
         os.kill(children[0], signal.SIGKILL)
-        write(store, batch)
+        write(store, batch, **how)
 
     long_feed(feed)
     with monkeypatch.context() as patched:

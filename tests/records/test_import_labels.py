@@ -154,8 +154,8 @@ def test_a_container_is_hidden_until_its_content_is_known(feed, monkeypatch):
     seen = []
     write = storing.Store.write
 
-    def watched(store, batch):
-        write(store, batch)
+    def watched(store, batch, **how):
+        write(store, batch, **how)
         rows = Resource.objects.using("owner_view").filter(type="DiagnosticReport")
         seen.extend(set(row.classes) for row in rows)
 
@@ -316,11 +316,11 @@ def test_relabelling_that_was_killed_goes_on(feed, monkeypatch):
     monkeypatch.setattr(running, "RELABEL_AT_ONCE", 5)
     write, written = Store.write, []
 
-    def killed(store, batch):
+    def killed(store, batch, **how):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(batch)
-        write(store, batch)
+        write(store, batch, **how)
 
     with monkeypatch.context() as patched:
         patched.setattr(Store, "write", killed)

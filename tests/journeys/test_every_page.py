@@ -180,6 +180,7 @@ def answered_and_entered(officer, operator, record: str) -> list[str]:
     found = look(page, "/why/…/", PHONE)
     page = officer.goes_to("/by-hand/label/")
     page.get_by_role("button", name="Enter it").click()
+    expect(page.get_by_role("heading", name="There is a problem")).to_be_visible()
     found += look(page, "/by-hand/label/ refused", PHONE)
     page.get_by_label("Patient id").fill(patient)
     page.get_by_label("What to hold back").select_option("procedures")
@@ -203,6 +204,7 @@ def feeds_pages(operator, officer) -> list[str]:
     )
     page = operator.page
     page.get_by_role("button", name="Stop it now").click()
+    expect(page.get_by_role("heading", name="There is a problem")).to_be_visible()
     found += look(page, f"{feed}stop/ refused", PHONE)
     now = timezone.localtime()
     page.get_by_label("Hide what came since").fill(f"{now:%Y-%m-%d}")

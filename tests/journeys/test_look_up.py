@@ -66,6 +66,7 @@ def test_a_patient_is_looked_up_opened_and_looked_at_by_a_privacy_officer(person
     row = desk.get_by_role("row").filter(has_text=who["id"])
     expect(row).to_contain_text(REASON)
     row.get_by_role("link").click()
+    officer.reads("Look at an alert")
     found += look(desk, "one alert")
     desk.get_by_label("What did you find?").fill("In their appointment book")
     desk.get_by_role("button", name="Looked at").click()

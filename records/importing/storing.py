@@ -492,8 +492,14 @@ class Store:
         naming = set() if self.seen else {"Medication"}  # in a first import what holds it waits for it
         telling = [one.id for one in ready if one.known or one.labelled_by or one.taken.type in naming]
         containers = unsettle(telling, themselves=False, using=self.using)
-        incomplete = [one.id for one in ready if not one.settled]
+        incomplete = self.incomplete() if any(not one.settled for one in ready) else []
         settle([*incomplete, *containers], final=False, using=self.using)
+
+    def incomplete(self) -> list[str]:
+        """Of the batch, what was written unsettled."""
+        with self.cursor() as cursor:
+            cursor.execute("SELECT id::text FROM incoming WHERE NOT settled")
+            return [id for (id,) in cursor.fetchall()]
 
     # ------------------------------------------------------------ what follows from them
 

@@ -22,15 +22,21 @@ from records.importing.parsing import MAX_BYTES, STRING
 
 Text = bytes | mmap
 
-SPACE = re.compile(rb"[ \t\r\n]*")
-STRING_TOKEN = re.compile(STRING, re.DOTALL)
-SCALAR = re.compile(rb"[^\s,}\]]+")
+SPACE = re.compile(rb"[ \t\r\n]*+")
+SCALAR = re.compile(rb"[^\s,}\]]*+")
 BRACKET = re.compile(rb"[{}\[\]]")
+INSIDE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+OUTSIDE_STRING = re.compile(rb'[^"{}\[\]]*+')
 # All strings up to the next bracket in one match: brackets inside of strings never count.
 TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]*+' + STRING + rb')*+[^"{}\[\]]*+([{}\[\]])', re.DOTALL)
 
 QUOTE = ord('"')
 OPEN = frozenset(b"{[")
+BRACKETS = (b"{", b"}", b"[", b"]", b"")
+WINDOW = 2 * 2**20
+"""Bytes of a file that are looked at before their pages leave our memory."""
+NAME = 100
+"""Bytes of a member's name that are looked at: FHIR's have 30 or so."""
 
 
 class Broken(Exception):
@@ -46,9 +52,24 @@ class Span(NamedTuple):
     end: int
 
 
+def let_go(text: Text) -> None:
+    """What was read of a file stays in the system's cache and leaves our memory."""
+    if isinstance(text, mmap):
+        text.madvise(MADV_DONTNEED)
+
+
+def run_end(pattern: re.Pattern[bytes], text: Text, position: int) -> int:
+    """Where what `pattern` matches ends (any number of units of a byte or two), however long it is."""
+    while match := pattern.match(text, position, position + WINDOW):
+        if match.end() - position < WINDOW - 1:  # it may end a byte early, before half a unit
+            return match.end()
+        position = match.end()
+        let_go(text)
+    return position
+
+
 def skip_space(text: Text, position: int) -> int:
-    match = SPACE.match(text, position)
-    return match.end() if match else position
+    return run_end(SPACE, text, position)
 
 
 def end_of(text: Text, start: int, *, exact: bool = True) -> int:
@@ -56,35 +77,62 @@ def end_of(text: Text, start: int, *, exact: bool = True) -> int:
     first = text[start] if start < len(text) else 0
     if first in OPEN:
         return (end_of_brackets if exact else quick_end_of_brackets)(text, start)
-    token = (STRING_TOKEN if first == QUOTE else SCALAR).match(text, start)
-    if token is None:
+    if first == QUOTE:
+        return end_of_string(text, start)
+    end = run_end(SCALAR, text, start)
+    if end == start:
         raise Broken(start)
-    return token.end()
+    return end
+
+
+def end_of_string(text: Text, start: int) -> int:
+    end = run_end(INSIDE_STRING, text, start + 1)
+    if text[end : end + 1] != b'"':
+        raise Broken(start)
+    return end + 1
 
 
 def quick_end_of_brackets(text: Text, start: int) -> int:
     depth = 0
-    for bracket in BRACKET.finditer(text, start):
-        if bracket[0] in (b"{", b"["):
-            depth += 1
-        else:
-            depth -= 1
-            if depth == 0:
-                return bracket.end()
+    for position in range(start, len(text), WINDOW):
+        for bracket in BRACKET.finditer(text, position, position + WINDOW):
+            if bracket[0] in (b"{", b"["):
+                depth += 1
+            else:
+                depth -= 1
+                if depth == 0:
+                    return bracket.end()
+        let_go(text)
     raise Broken(start)
 
 
 def end_of_brackets(text: Text, start: int) -> int:
-    depth, position = 0, start
-    while token := TO_BRACKET.match(text, position):
-        position = token.end()
+    depth, position, shown = 0, start, start
+    while position := after_bracket(text, position):
         if text[position - 1] in OPEN:
             depth += 1
         else:
             depth -= 1
             if depth == 0:
                 return position
+        if position - shown > WINDOW:
+            shown = position
+            let_go(text)
     raise Broken(start)
+
+
+def after_bracket(text: Text, position: int) -> int:
+    """Behind the next bracket that is in no string; 0 where there is none."""
+    if token := TO_BRACKET.match(text, position, position + WINDOW):
+        return token.end()
+    try:
+        while text[position : position + 1] not in BRACKETS:  # it is further away than that
+            position = run_end(OUTSIDE_STRING, text, position)
+            if text[position : position + 1] == b'"':
+                position = end_of_string(text, position)
+    except Broken:
+        return 0
+    return position + 1 if position < len(text) else 0
 
 
 def member(text: Text, position: int) -> tuple[bytes, int] | None:
@@ -98,7 +146,7 @@ def member(text: Text, position: int) -> tuple[bytes, int] | None:
     colon = skip_space(text, end)
     if text[colon : colon + 1] != b":":
         raise Broken(position)
-    return bytes(text[position + 1 : end - 1]), skip_space(text, colon + 1)
+    return bytes(text[position + 1 : min(end - 1, position + NAME)]), skip_space(text, colon + 1)
 
 
 def after(text: Text, end: int) -> int:
@@ -159,8 +207,6 @@ class Places:
 NOWHERE = (-1, -1)
 MOST_ENTRIES = 250_000
 """More make no Bundle of theirs: what is kept about each entry would no longer be little."""
-LET_GO = 1_000
-"""After so many entries, pages of the file that were read are given back."""
 
 
 class Bundle:
@@ -195,7 +241,7 @@ class Bundle:
         return skip_space(self.text, position) + 1
 
     def _scan_entries(self, start: int) -> int:
-        position = skip_space(self.text, start + 1)
+        position, shown = skip_space(self.text, start + 1), start
         while self.text[position : position + 1] != b"]":
             if len(self.entries) == MOST_ENTRIES:
                 self.crowded = True
@@ -203,18 +249,21 @@ class Bundle:
             entry = scan_entry(self.text, position, exact=self.exact)
             self.entries.append(entry)
             position = after(self.text, entry.end)
-            self._let_go(len(self.entries))
+            shown = self._let_go(shown, entry.end)
         return position + 1
 
     def each(self) -> Iterator[Entry]:
-        for number, entry in enumerate(self.entries, 1):
+        shown = 0
+        for entry in self.entries:
             yield entry
-            self._let_go(number)
+            shown = self._let_go(shown, entry.end)
 
-    def _let_go(self, number: int) -> None:
-        """What was read of a file stays in the system's cache and leaves our memory."""
-        if number % LET_GO == 0 and isinstance(self.text, mmap):
-            self.text.madvise(MADV_DONTNEED)
+    def _let_go(self, shown: int, position: int) -> int:
+        """Let go of the pages between, when they are many; return from where the next ones count."""
+        if position - shown < WINDOW:
+            return shown
+        let_go(self.text)
+        return position
 
     def small(self, span: Span | None) -> bytes:
         """The text of a part; nothing of one that is larger than a resource may be."""

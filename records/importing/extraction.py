@@ -30,7 +30,7 @@ from records.models import Patient, Source
 from records.sections import section_of
 from records.times import start_of
 
-RULES = b"3"
+RULES = b"4"
 """Part of every digest. Raise it when this module, sections.py or labels.py read the same text differently:
 the next import of the same files then brings the columns up to date."""
 
@@ -162,7 +162,7 @@ class Extraction:
         section = section_of(resource)
         escapes = b"\\" in raw and b"\\u" in raw  # any word may hide behind one
         labelled_by = labels.set_by(
-            text=labels.own_classes(resource, inline=escapes or b"sec-label" in raw), bundle=arrived.classes,
+            text=labels.own_classes(resource, inline=escapes or INLINE_LABEL in raw), bundle=arrived.classes,
             source=self.of_source, code=classes_by_code(resource), version=self.version,
         )  # fmt: skip
         about, awaits = about_of(resource, arrived, shape)
@@ -234,6 +234,7 @@ class Extraction:
         return self.id_of(target) if target and target.startswith("Encounter/") else None
 
 
+INLINE_LABEL = labels.INLINE_LABEL.encode()
 NULL = "\\N"
 """As COPY reads it."""
 NO_ONE: frozenset[str] = frozenset()
@@ -533,9 +534,9 @@ CONTENTS: dict[str, Any] = {
 }
 
 NAMING = frozenset({
-    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "diagnosis", "encounter", "evidence",
-    "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference", "supportingInfo",
-    "supportingInformation",
+    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "diagnosis", "encounter", "event",
+    "evidence", "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference",
+    "supportingInfo", "supportingInformation",
 })  # fmt: skip
 """Elements of any type whose references may carry the name of a problem, a result or a procedure ("display")."""
 REPEATED = SHAPES.keys() - {"Patient", "RelatedPerson"}

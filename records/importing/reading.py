@@ -23,8 +23,8 @@ import orjson
 
 from records import labels
 from records.importing import rejections
-from records.importing.bundles import MOST_ENTRIES, STRING_TOKEN, Bundle, Entry, read_bundle, skip_space
-from records.importing.parsing import FHIR_ID, MAX_BYTES, Reason, Unreadable, identity, parse
+from records.importing.bundles import MOST_ENTRIES, Bundle, Entry, read_bundle, skip_space
+from records.importing.parsing import FHIR_ID, MAX_BYTES, STRING, Reason, Unreadable, identity, parse
 from records.importing.references import DIRECTORY_TYPES, Addresses, literal
 
 HEAD = 2**20
@@ -431,7 +431,7 @@ def plain_slashes(raw: bytes) -> bytes:
 
 MAX_BUNDLES = 3
 WHITE = b" \t\r\n"
-SPACE_OUTSIDE = re.compile(b"(" + STRING_TOKEN.pattern + rb")|\s+", re.DOTALL)
+SPACE_OUTSIDE = re.compile(b"(" + STRING + rb")|\s+", re.DOTALL)
 
 
 def compact(raw: bytes, document: dict[str, Any]) -> bytes:

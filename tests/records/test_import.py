@@ -13,7 +13,7 @@ from django.db import connection, connections
 
 from clinicportal.viewing import viewing
 from records.ids import resource_id, texts_of_ids
-from records.importing import extraction, reading, running, storing
+from records.importing import extraction, reading, running, statements, storing
 from records.importing.bundles import read_bundle
 from records.importing.references import Directory
 from records.importing.storing import AlreadyRunning, only_import_of
@@ -430,7 +430,7 @@ def test_the_first_import_of_a_source_knows_what_it_brought_itself(feed, monkeyp
     """It asks the database for no id that cannot have come before, and for every one that has."""
     monkeypatch.setattr(running, "ROWS", 2)
     asked = []
-    known = storing.KNOWN
+    known = statements.KNOWN
     with connections[WORKER].execute_wrapper(
         lambda execute, sql, params, many, context: (
             asked.append(params[0]) if sql == known else None,

@@ -90,6 +90,8 @@ NAMING = {
     "CarePlan": {"addresses": [NAMED]},
     "Condition": {"evidence": [{"detail": [NAMED]}]},
     "Observation": {"focus": [NAMED]},
+    "Composition": {"event": [{"detail": [NAMED]}]},
+    "DocumentReference": {"context": {"encounter": [NAMED]}},
 }
 
 

@@ -109,16 +109,19 @@ def refused(patient_id: UUID, section: Section | str, *, by: User) -> Refused:
 
 
 def write_down(type: audit.Type, opened: Opened, section: str, *, by: User, **facts: Any) -> UUID:
-    """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting."""
+    """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting.
+
+    What is done in an emergency is about that emergency access, which is how its review finds it; what else it is
+    about, the `object_id` given, stands in the detail then.
+    """
     patient, basis = opened.patient.pk, opened.basis_of(section)
     subject = audit.Subject(patient, basis.grant_id, basis.label) if basis else audit.Subject(patient)
     if opened.emergency:
-        facts = {
-            "object_type": EmergencyAccess._meta.label_lower,
-            "object_id": str(opened.emergency.emergency_id),
-            "reason": opened.emergency.purpose,
-            **facts,
-        }
+        if thing := facts.pop("object_id", ""):
+            facts["detail"] = {**facts.get("detail", {}), "object": thing}
+        facts["object_type"] = EmergencyAccess._meta.label_lower
+        facts["object_id"] = str(opened.emergency.emergency_id)
+        facts["reason"] = opened.emergency.purpose
     return audit.record(type, by=by, section=section, basis=subject.basis, subjects=[subject], **facts)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-IN_TEXT = re.compile(rb'("reference"\s*:\s*")((?:[^"\\]|\\.)*)(?=")', re.DOTALL)
+IN_TEXT = re.compile(rb'("reference"\s*:\s*")([^"\\]*+(?:\\.[^"\\]*+)*+)(?=")', re.DOTALL)
 FOREIGN = re.compile(rb'"reference"\s*:\s*"(?:urn:|https?:|[A-Za-z]+\?)')
 LITERAL = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?identifier=([^&]*)")
@@ -27,11 +27,23 @@ DIRECTORY_TYPES = frozenset({"Organization", "Practitioner", "PractitionerRole",
 """Few in every feed and named by nearly everything: their identifiers are kept in memory while an import runs."""
 
 
-@lru_cache(maxsize=8192)  # neighbouring lines name the same patient and encounter
+LONGEST = 250
+"""Characters of a reference of our own style: two ids of 64, a type, `_history`. None that is kept is longer."""
+
+
 def literal(reference: str) -> str | None:
     """`Type/id` of a literal reference, without a version; None for every other style."""
+    return found_literal(reference) if len(reference) <= LONGEST else None
+
+
+@lru_cache(maxsize=8192)  # neighbouring lines name the same patient and encounter
+def found_literal(reference: str) -> str | None:
     match = LITERAL.fullmatch(reference)
     return match[1] if match else None
+
+
+LONGEST_TOKEN = 500
+"""Characters of an identifier with its system that a conditional reference can name."""
 
 
 @dataclass
@@ -44,6 +56,8 @@ class Directory:
         kind, fhir_id = resource["resourceType"], resource["id"]
         for identifier in resource.get("identifier") or ():
             token = f"{identifier.get('system', '')}|{identifier.get('value', '')}"
+            if len(token) > LONGEST_TOKEN:
+                continue
             known = self.targets.setdefault((kind, token), fhir_id)
             if known != fhir_id:
                 self.targets[kind, token] = None  # two have it: a conditional reference must name exactly one
@@ -56,8 +70,8 @@ class Directory:
 
 
 def conditional(reference: str) -> tuple[str, str] | None:
-    """(type, "system|value") of a conditional reference by identifier; None for others."""
-    match = CONDITIONAL.fullmatch(reference)
+    """(type, "system|value") of a conditional reference by identifier; None for others, and for too long ones."""
+    match = CONDITIONAL.fullmatch(reference) if len(reference) <= 4 * LONGEST_TOKEN else None
     return (match[1], unquote(match[2])) if match else None
 
 

@@ -482,8 +482,12 @@ def contents_of(resource: dict[str, Any], addresses: Addresses) -> Iterator[str]
 
 
 def named_in(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """References that say in words what they point at: why something was done, what a plan is about. Not recursive."""
-    waiting: list[Any] = [resource[name] for name in NAMING.intersection(resource)]
+    """References that say in words what they point at: why something was done, what a plan is about."""
+    return saying([resource[name] for name in NAMING.intersection(resource)])
+
+
+def saying(waiting: list[Any]) -> Iterator[dict[str, Any]]:
+    """The references in these elements, however deep, that have words. Not recursive."""
     while waiting:
         element = waiting.pop()
         if isinstance(element, dict):
@@ -554,12 +558,13 @@ CONTENTS: dict[str, Any] = {
     "Media": lambda media: binaries([media.get("content")]),
     "Observation": of_fields("hasMember"),
     "Provenance": of_fields("target"),
+    "QuestionnaireResponse": lambda response: saying([response.get("item")]),
 }
 
 NAMING = frozenset({
-    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "diagnosis", "encounter", "event",
-    "evidence", "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference",
-    "supportingInfo", "supportingInformation",
+    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "device", "diagnosis", "encounter",
+    "event", "evidence", "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference",
+    "specimen", "statusReasonReference", "supportingInfo", "supportingInformation",
 })  # fmt: skip
 """Elements of any type whose references may carry the name of a problem, a result or a procedure ("display")."""
 REPEATED = SHAPES.keys() - {"Patient", "RelatedPerson"}

@@ -199,6 +199,7 @@ class ReferredName(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     name = models.CharField(max_length=300, blank=True)
     leads_to = models.UUIDField(null=True)  # of a role without a name: whose it is
+    gone = models.BooleanField(default=False, db_default=False)  # deleted by its source: the name is the last that was
 
     def __str__(self) -> str:
         return f"name of {self.pk}"

@@ -21,7 +21,8 @@ LONGEST = 20_000
 
 
 def said(medication: dict[str, Any]) -> str:
-    """JSON of the elements in KEPT, with its status if that is an error, labels and the substances that ingredients refer to; "" for nothing."""
+    """JSON of the elements in KEPT, with labels, the substances that ingredients refer to, and that it is an error
+    if it is; "" for nothing."""
     found = {name: medication[name] for name in KEPT if medication.get(name)}
     if substances := [
         {name: one[name] for name in ("resourceType", "id", "code") if name in one}

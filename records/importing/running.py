@@ -411,8 +411,13 @@ def relabel(source: Source, *, everything: bool = False, using: str = DEFAULT_DB
             relabel_versions(page, late, using=using)  # first: what is written is done with
             number += late.read_again(Resource.objects.using(using).filter(pk__in=page))
             last = page[-1]
+        was_killed = follows_a_killed_run(store)  # the next import will not, so what that one left is done here
+        if was_killed:
+            late.look_again()
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
+        if was_killed:
+            caseloads.refresh(source, using=using)
         Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now(), fraction=1, read=number)
         audit.record(audit.Type.RELABELLED, run, detail={"source": source.name, "rules": version, "number": number})
     return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
+import time as clock
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -90,17 +90,22 @@ STEPS: dict[str, tuple[Any, str]] = {
 }
 
 
-def within(step: str, *, done: bool) -> Callable[[], None]:
-    """Die when this step is begun, or when it is `done` for the first time."""
+def within(step: str, *, done: bool, time: int = 1) -> Callable[[], None]:
+    """Die when this step is begun, or when it is `done`, for the first `time`, or the second."""
 
     def prepare() -> None:
         home, name = STEPS[step]
         real = getattr(home, name)
 
-        def dying(*args: Any, **options: Any) -> None:
-            if done:
-                real(*args, **options)
-            die()
+        left = time
+
+        def dying(*args: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            result = real(*args, **options) if done or left else None
+            if left <= 0:
+                die()
+            return result
 
         setattr(home, name, dying)
 
@@ -132,23 +137,23 @@ def ended(child: int) -> int:
 
 def import_when_free(feed: Feed, **how: Any) -> Import:
     """Import once the database has noticed that the one before is dead."""
-    give_up = time.monotonic() + 30
+    give_up = clock.monotonic() + 30
     while True:
         try:
             return import_files(feed.source, [feed.folder], using=WORKER, **how).run
         except AlreadyRunning:
-            assert time.monotonic() < give_up
-            time.sleep(0.02)
+            assert clock.monotonic() < give_up
+            clock.sleep(0.02)
 
 
 def wait_until_free(source: Source) -> None:
-    give_up = time.monotonic() + 30
-    while time.monotonic() < give_up:
+    give_up = clock.monotonic() + 30
+    while clock.monotonic() < give_up:
         try:
             with only_import_of(source, using=WORKER):
                 return
         except AlreadyRunning:
-            time.sleep(0.02)
+            clock.sleep(0.02)
     raise AssertionError("The lock of a dead import is still held")
 
 

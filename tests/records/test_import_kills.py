@@ -193,7 +193,7 @@ def test_the_feeds_fill_every_table_and_change_it(feeds):
 def moments(undisturbed: Undisturbed) -> list[tuple[Callable[[], None], Callable[[], None]]]:
     """When to kill the first import of a feed, and when the second."""
     steps = [(within(step, done=False), within(step, done=True)) for step in STEPS if step != "tombstones"]
-    steps.append((within("labels", done=True), within("tombstones", done=False)))
+    steps.append((within("look again", done=False, time=2), within("tombstones", done=False)))  # first: at the start
     steps.append((within("caseloads", done=False), within("tombstones", done=True)))
     lots = [random.sample(range(1, said + 1), min(MORE, said)) for said in undisturbed.statements]
     return [*steps, *[(at_statement(one), at_statement(other)) for one, other in zip(*lots, strict=False)]]
@@ -208,6 +208,18 @@ def test_an_import_that_was_killed_anywhere_leaves_what_an_undisturbed_one_leave
             assert killed.ended(killed.started(feed, prepare, **how)) == -signal.SIGKILL
             killed.import_when_free(feed, **how)
             assert undisturbed.differs_from(feed, rows) == []
+
+
+@pytest.mark.parametrize("when", [within("look again", done=False, time=2), within("caseloads", done=False)])
+def test_reading_the_texts_anew_after_a_killed_import_brings_what_that_one_left(feeds, when):
+    """The next import does not follow a killed one any more, and may be of somebody else."""
+    undisturbed = Undisturbed(feeds())
+    feed = feeds()
+    first(feed)
+    assert killed.ended(killed.started(feed, when)) == -signal.SIGKILL
+    killed.wait_until_free(feed.source)
+    running.relabel(feed.source, using=WORKER)
+    assert undisturbed.differs_from(feed, undisturbed.rows[0]) == []
 
 
 def test_two_killed_imports_at_once_leave_what_undisturbed_ones_leave(feeds):

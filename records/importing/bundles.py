@@ -33,7 +33,7 @@ TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]*+' + STRING + rb')*+[^"{}\[\]]*+([{}\[\
 QUOTE = ord('"')
 OPEN = frozenset(b"{[")
 BRACKETS = (b"{", b"}", b"[", b"]", b"")
-WINDOW = 8 * 2**20
+WINDOW = 2 * 2**20
 """Bytes of a file that are looked at before their pages leave our memory."""
 NAME = 100
 """Bytes of a member's name that are looked at: FHIR's have 30 or so."""

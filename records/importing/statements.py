@@ -76,3 +76,7 @@ UPDATE records_resource o SET
     tombstoned_at = CASE WHEN i.refresh THEN o.tombstoned_at END
 FROM incoming i WHERE i.known AND o.id = i.id
 """
+
+ADD_TOKENS = """
+INSERT INTO records_patienttoken (patient_id, token) SELECT * FROM unnest(%s::uuid[], %s::varchar[])
+"""

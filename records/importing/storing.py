@@ -24,7 +24,7 @@ from records.importing import directory, rejections
 from records.importing.extraction import NULL, Taken, as_array, from_array
 from records.importing.reading import Refused
 from records.importing.references import DIRECTORY_TYPES
-from records.importing.statements import COLUMNS, INSERT, KEEP_VERSIONS, KNOWN, NOTE_MOVES, STAGING, UPDATE
+from records.importing.statements import ADD_TOKENS, COLUMNS, INSERT, KEEP_VERSIONS, KNOWN, NOTE_MOVES, STAGING, UPDATE
 from records.labels import named
 from records.models import (
     AlsoAbout,
@@ -319,7 +319,9 @@ class Store:
         standing = {(str(patient_id), token) for patient_id, token in theirs}
         for patient_id, token in standing - pairs:
             rows.filter(patient_id=patient_id, token=token).delete()
-        rows.bulk_create([PatientToken(patient_id=id, token=token) for id, token in sorted(pairs - standing)])
+        if new := sorted(pairs - standing):
+            with self.cursor() as cursor:  # ten for each patient: as objects they take twice as long
+                cursor.execute(ADD_TOKENS, [list(column) for column in zip(*new, strict=True)])
 
     def meet_patients(self, fresh: list[Taken], known: dict[str, Known]) -> list[Ready]:
         """Find out which of the patients that these resources name are here, and what labels they have."""

@@ -36,6 +36,7 @@ from records.models import (
     PatientToken,
     RequestedLabel,
     Resource,
+    ResourceIdentifier,
     SensitiveClass,
     Source,
 )
@@ -485,6 +486,7 @@ class Store:
         self.unite_linked({patient_id for patient_id, _ in refused})
         medicines = list(gone.filter(type="Medication").values_list("pk", flat=True))
         directory.mark_gone(gone.filter(type__in=DIRECTORY_TYPES).values("pk"), using=self.using)
+        ResourceIdentifier.objects.using(self.using).filter(resource_id__in=gone.values("pk")).update(gone=True)
         number = gone.update(tombstoned_at=Now())
         settle(unsettle(medicines, themselves=False, using=self.using), final=False, using=self.using)
         return number

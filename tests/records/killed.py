@@ -34,6 +34,7 @@ from records.models import (
     ReferredName,
     Rejection,
     Resource,
+    ResourceIdentifier,
     ResourceVersion,
     Source,
 )
@@ -188,6 +189,7 @@ def written(source: Source, since: datetime, texts: Iterable[str]) -> dict[str, 
         (Rejection, Q(imported__source=source)),
         (Move, Q(source=source)),
         (ReferredName, Q(pk__in=ours)),
+        (ResourceIdentifier, Q(source=source)),
     ]
     return {model.__name__: told(model.objects.using(WORKER).filter(which), since, names) for model, which in asked}
 

@@ -39,20 +39,21 @@ def person(number: int, **fields: Any) -> Json:
     return patient(f"p{number}", birthDate=f"19{number + 50}-03-01", **{**registered, **system, **fields})
 
 
-def care_of(number: int, **fields: Any) -> list[Json]:
+def care_of(number: int) -> list[Json]:
     """What ties a patient to a partner, what holds labels of others, and what says them by each style of reference."""
     who, doctor = of(number), ref(f"Practitioner?identifier=urn:gmc|{number % 3}")
     return [
         about("Encounter", f"e{number}", who, status="finished", period={"start": "2026-11-01", "end": "2026-11-02"},
               serviceProvider=ref("Organization?identifier=urn:clinicportal:partner|northfield"),
-              participant=[{"individual": doctor}]),
+              participant=[{"individual": doctor}], identifier=[{"system": "urn:visit", "value": f"{number}"}]),
         about("CareTeam", f"t{number}", who, status="active", period={"start": "2026-01-01"},
               participant=[{"member": ref("Organization/ward")}]),
         about("ServiceRequest", f"s{number}", who, status="active", intent="order", authoredOn="2026-10-01",
               requester=ref("PractitionerRole/r1"), reasonReference=refs(f"Condition/c{number}")),
         about("Condition", f"c{number}", f"Patient?identifier=urn:mrn|{number}",
               **({"meta": labelled("R", "HIV")} if number % 4 == 0 else {})),
-        observation(f"o{number}", who, performer=[doctor], valueString=f"{number}", **fields),
+        observation(f"o{number}", who, performer=[doctor], valueString=f"{number}",
+                    encounter=ref(f"Encounter?identifier=urn:visit|{number}")),
         observation(f"l{number}", who, **({"meta": labelled("R", "PSY")} if number % 3 == 0 else {})),
         about("DiagnosticReport", f"d{number}", who, result=refs(f"Observation/o{number}", f"Observation/l{number}")),
         about("MedicationRequest", f"m{number}", who, medicationReference=ref(f"Medication/m{number % 2}")),
@@ -130,7 +131,7 @@ def second(feed: Feed) -> None:
         "2.ndjson",
         ndjson(
             *people,
-            *directory("Marrow"),
+            *directory("Marrow")[:-1],
             *medicines("Other"),
             observation("later", of(13)),
             observation("both", of(5), focus=refs(of(13))),

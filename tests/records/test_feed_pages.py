@@ -249,6 +249,12 @@ def test_a_file_that_cannot_be_written_leaves_nothing(source):
     assert list(drops.folder(source).iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["x" * 250 + ".ndjson", "\u202e<b>患者</b>.ndjson", ".hidden.part", "a\tb\n.gz"])
+def test_a_file_of_any_name_is_taken(page, source, name):
+    assert "Taken." in text(hand_in(page, ndjson(patient()), name))
+    assert [run.created for run in import_what_was_handed_in(source)] == [1]
+
+
 def test_a_stopped_feed_takes_no_file_and_says_so(feed, page, source):
     """An operator whose page is from before the stop."""
     feed.send(patient())

@@ -77,6 +77,7 @@ CLINICAL_TABLES = (
     "records_alsoabout",
     "records_awaited",
     "records_referredname",
+    "records_resourceidentifier",
     "records_resourceversion",
     "records_rejection",
     "records_requestedlabel",

@@ -33,6 +33,7 @@ class RecordsConfig(AppConfig):
         "records_lookup": (WRITE, READ, NOTHING),
         "records_membership": (READ, FULL, NOTHING),
         "records_referredname": (READ, FULL, NOTHING),
+        "records_resourceidentifier": (NOTHING, FULL, NOTHING),
         "records_resource": (READ, FULL, NOTHING),
         "records_alsoabout": (READ, FULL, NOTHING),
         "records_awaited": (NOTHING, FULL, NOTHING),

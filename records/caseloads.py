@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -107,19 +107,25 @@ def partners_in(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, U
     """The organisations of ours by what a feed calls them: `Type/id` of all that counts as one, and its key."""
     keys = Organisation.objects.using(using).exclude(key=None).values_list("key", "pk")
     by_key: dict[str, UUID] = {str(key): pk for key, pk in keys}
-    organisations = read(source, "Organization", using=using)
+    organisations = list(read(source, "Organization", "identifier", "partOf", using=using))
     found = {target: pk for target, document in organisations if (pk := by_key.get(key_of(document)))}
     if found:
         add_departments(found, organisations)
         add_places(found, read(source, "Location", using=using), "managingOrganization")
         add_places(found, read(source, "HealthcareService", using=using), "providedBy")
-        add_people(found, read(source, "PractitionerRole", using=using))
+        add_people(found, lambda: read(source, "PractitionerRole", using=using))
     return {**by_key, **found}
 
 
-def read(source: Source, kind: str, *, using: str) -> list[tuple[str, dict[str, Any]]]:
+Entry = tuple[str, dict[str, Any]]
+
+
+def read(source: Source, kind: str, *elements: str, using: str) -> Iterator[Entry]:
+    """`Type/id` and text of all that a source has of a directory's type, or `elements` of it: there may be millions."""
     rows = Resource.objects.using(using).filter(source=source, type=kind, tombstoned_at=None)
-    return [(f"{kind}/{fhir_id}", orjson.loads(raw)) for fhir_id, raw in rows.values_list("fhir_id", "raw")]
+    for fhir_id, raw in rows.values_list("fhir_id", "raw").iterator(200):
+        document = orjson.loads(raw)
+        yield f"{kind}/{fhir_id}", {name: document.get(name) for name in elements} if elements else document
 
 
 def key_of(organization: dict[str, Any]) -> str:
@@ -127,7 +133,7 @@ def key_of(organization: dict[str, Any]) -> str:
     return next((str(one.get("value")) for one in identifiers if one.get("system") == PARTNER_SYSTEM), "")
 
 
-def add_departments(found: dict[str, UUID], organisations: list[tuple[str, dict[str, Any]]]) -> None:
+def add_departments(found: dict[str, UUID], organisations: list[Entry]) -> None:
     parents = {target: referred(document.get("partOf")) for target, document in organisations}
     grown = True
     while grown:
@@ -136,25 +142,33 @@ def add_departments(found: dict[str, UUID], organisations: list[tuple[str, dict[
         grown = bool(new)
 
 
-def add_places(found: dict[str, UUID], places: list[tuple[str, dict[str, Any]]], run_by: str) -> None:
+def add_places(found: dict[str, UUID], places: Iterable[Entry], run_by: str) -> None:
     for target, place in places:
         if (pk := found.get(referred(place.get(run_by)))) is not None:
             found[target] = pk
 
 
-def add_people(found: dict[str, UUID], roles: list[tuple[str, dict[str, Any]]]) -> None:
-    """Roles at a partner, and the people all of whose roles are there: who also works for us is not the partner."""
-    employers: dict[str, set[UUID | None]] = {}
+def add_people(found: dict[str, UUID], roles: Callable[[], Iterable[Entry]]) -> None:
+    """Roles at a partner, and the people all of whose roles are there: who also works for us is not the partner.
+
+    The roles are read twice, so that only those at a partner are in memory.
+    """
+    there: dict[str, UUID] = {}
+    for target, person, employer in at_work(roles(), found):
+        if employer:
+            found[target] = there[person] = employer
+    for _, person, employer in at_work(roles(), found) if there else ():
+        if person in there and there[person] != employer:
+            del there[person]
+    there.pop("", None)
+    found.update(there)
+
+
+def at_work(roles: Iterable[Entry], found: dict[str, UUID]) -> Iterator[tuple[str, str, UUID | None]]:
+    """`Type/id` of each role in use and of who has it, and the partner it is at."""
     for target, role in roles:
-        if role.get("active") is False:
-            continue
-        pk = found.get(referred(role.get("organization")))
-        if pk is not None:
-            found[target] = pk
-        employers.setdefault(referred(role.get("practitioner")), set()).add(pk)
-    for person, where in employers.items():
-        if person and len(where) == 1 and (pk := next(iter(where))) is not None:
-            found[person] = pk
+        if role.get("active") is not False:
+            yield target, referred(role.get("practitioner")), found.get(referred(role.get("organization")))
 
 
 def referred(reference: Any) -> str:

@@ -15,7 +15,7 @@ class StopForm(forms.Form):
     since_day = forms.DateField(
         label=gettext_lazy("Hide what came since"),
         widget=forms.DateInput(attrs={"class": "nhsuk-input--width-10"}),
-        help_text=gettext_lazy("A day, for example 2026-06-01, or today."),
+        help_text=gettext_lazy("A day that has begun, for example 2026-06-01."),
         error_messages={
             "required": gettext_lazy("Enter the day since when the feed has been wrong"),
             "invalid": gettext_lazy("Enter a day as year, month and day, for example 2026-06-01"),
@@ -74,7 +74,6 @@ class UploadForm(forms.Form):
             "empty": gettext_lazy("This file is empty: choose another"),
         },
         allow_empty_file=False,
-        max_length=200,
     )
 
     def clean_file(self) -> Any:

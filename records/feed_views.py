@@ -23,7 +23,7 @@ from clinicportal import audit, uploads
 from clinicportal.models import StaffRole
 from clinicportal.requests import Request
 from clinicportal.viewing import viewing
-from records import feeds
+from records import feed_words, feeds
 from records.feed_forms import CloseMoveForm, ResumeForm, StopForm, UploadForm
 from records.importing import drops, rejections
 from records.models import FeedStop, Import, Move, Organisation, Rejection, Source
@@ -71,12 +71,16 @@ def feeds_page(request: Request) -> HttpResponse:
     rows = [
         {
             "source": source, "stop": stops.get(source.pk), "late": feeds.is_late(source), "run": last.get(source.pk),
-            "rejected": waiting.get(source.pk, 0),
+            "rejected": waiting.get(source.pk, 0), "state": state_of_last(last.get(source.pk)),
         }
         for source in sources
     ]  # fmt: skip
     moves = Move.objects.filter(closed_at=None).count()
     return render(request, "records/feeds.jinja", {"rows": rows, "moves": moves, **may(request)})
+
+
+def state_of_last(run: Import | None) -> str:
+    return feed_words.state(run, newest=True) if run else ""
 
 
 def may(request: Request) -> dict[str, bool]:
@@ -99,12 +103,13 @@ def draw(request: Request, source: Source, upload: UploadForm, status: int = 200
     with viewing(request.user):
         open_ones = Rejection.objects.filter(imported__source=source, mended_at=None)
         reasons = list(open_ones.values_list("reason").annotate(number=Count("pk")).order_by("-number"))
+    runs = list(Import.objects.filter(source=source).order_by("-started_at")[:IMPORTS])
     context = {
         "source": source,
         "late": feeds.is_late(source),
         "stop": FeedStop.objects.open().filter(source=source).select_related("stopped_by", "resume_asked_by").first(),
-        "runs": list(Import.objects.filter(source=source).order_by("-started_at")[:IMPORTS]),
-        "reasons": reasons,
+        "runs": [(run, feed_words.state(run, newest=number == 0)) for number, run in enumerate(runs)],
+        "reasons": [(feed_words.rejected(reason), number) for reason, number in reasons],
         "upload": upload,
         "waiting": len(drops.waiting(source)) + len(drops.left_over(source)),
         "form": upload,
@@ -180,6 +185,9 @@ def named(found: list[feeds.Seen]) -> list[dict[str, Any]]:
 def upload(request: Request, name: str) -> HttpResponse:
     """Put a file into the feed's folder, as the feed itself would; the worker takes it from there."""
     source = source_named(name)
+    if FeedStop.objects.open().filter(source=source).exists():
+        messages.error(request, _("Not taken: this feed was stopped. Resume it, then hand the file in."))
+        return redirect("feeds:feed", name)
     form = UploadForm(request.POST, request.FILES)
     if uploads.too_large(request):
         form.errors.pop("file", None)

@@ -15,6 +15,8 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from records.importing import medication
+
 # Rows are looked up by id one after the other, behind OFFSET 0: as plain joins PostgreSQL makes of them, now and then,
 # one reading of the whole table, which takes the longer the more records there are.
 HOLDERS = """
@@ -33,10 +35,11 @@ WHERE id = ANY (%s::uuid[]) AND settled
 
 CONTENT = """
 LEFT JOIN LATERAL (
-    SELECT id, type, section, patient_id, label, code, own_classes, holds, medication FROM records_resource
-    WHERE id = h.id OFFSET 0
+    SELECT id, type, section, patient_id, label, code, own_classes, holds,
+           CASE WHEN tombstoned_at IS NULL THEN medication ELSE {deleted} END AS medication
+    FROM records_resource WHERE id = h.id OFFSET 0
 ) r ON true
-"""
+""".replace("{deleted}", medication.DELETED)
 
 # True of every id. PostgreSQL takes it for a two-hundredth of them, and does not ready a table of 64 MB, which takes
 # 50 ms, for millions of resources within resources within resources: mostly there are none.

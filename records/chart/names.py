@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from clinicportal.models import User
+from clinicportal.texts import gettext as _
 from clinicportal.viewing import must_be_viewer
 from records.compiled import run
 from records.display import fhir, names
@@ -18,7 +19,8 @@ from records.ids import resource_id
 from records.importing.references import DIRECTORY_TYPES
 
 NAMES = """
-SELECT n.id, coalesce(nullif(n.name, ''), whose.name, '') FROM records_referredname n
+SELECT n.id, coalesce(nullif(n.name, ''), whose.name, ''), n.gone OR coalesce(whose.gone, false)
+FROM records_referredname n
 LEFT JOIN records_referredname whose ON whose.id = n.leads_to WHERE n.id = ANY (%s)
 """
 
@@ -33,9 +35,9 @@ def put(bodies: Iterable[fhir.Json], source_id: UUID, *, by: User) -> None:
                 name(reference, names.of_directory(fhir.contained(body, reference))[0])
             else:
                 asked.setdefault(resource_id(source_id, key), []).append(reference)
-    for id, found in run(NAMES, [list(asked)]) if asked else ():
+    for id, found, gone in run(NAMES, [list(asked)]) if asked else ():
         for reference in asked[id]:
-            name(reference, found)
+            name(reference, _("%(name)s (no longer in the directory)") % {"name": found} if found and gone else found)
 
 
 def name(reference: fhir.Json, found: str) -> None:

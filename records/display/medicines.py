@@ -15,6 +15,7 @@ from records.display import amounts, codes, dates, fhir, names, timing
 from records.display.dates import When
 from records.display.marks import Kind, Mark, entered_in_error
 from records.display.words import clean, clean_lines
+from records.importing.medication import DELETED_AT_SOURCE
 
 # "No known medications" and its like are statements, not medicines without a dose.
 _STATEMENTS = {"787481004", "no-known-medications", "no-medication-info"}
@@ -152,7 +153,7 @@ def of(
         ended=ended if standing is not Standing.CURRENT or ended.known else dates.words(_("Not ended")),
         source=_source(resource, facility),
         reason=codes.joined([*codes.texts_of(resource.get("reasonCode")), *_reasons(resource)]),
-        marks=((Mark(Kind.DO_NOT_GIVE, _("Do not give")),) if refused else ()) + marks,
+        marks=((Mark(Kind.DO_NOT_GIVE, _("Do not give")),) if refused else ()) + marks + doubts_of(resource),
         stopped_because=_stopped_because(resource),
         notes=tuple(
             filter(None, (clean_lines(note.get("text")).strip() for note in fhir.mappings(resource.get("note"))))
@@ -218,6 +219,17 @@ def name_of(resource: fhir.Json) -> tuple[Part, ...]:
     if form and not any(part.role is Role.FORM for part in parts) and form.casefold() not in called.casefold():
         parts += (Part(Role.FORM, _lowered(form.removesuffix(" dose form"))),)
     return parts
+
+
+def doubts_of(resource: fhir.Json) -> tuple[Mark, ...]:
+    """Whether the Medication that names it is an error of its source, or deleted there."""
+    kind, held = fhir.choice(resource, "medication")
+    product = fhir.contained(resource, held) if kind == "Reference" else {}
+    if fhir.plain_code(product.get("status")) == "entered-in-error":
+        return (Mark(Kind.ERROR, _("Named by an entry made in error")),)
+    if any(one.get("url") == DELETED_AT_SOURCE for one in fhir.mappings(product.get("extension"))):
+        return (Mark(Kind.UNKNOWN, _("Named by an entry deleted at its source")),)
+    return ()
 
 
 _ONE_PIECE = {"tab", "tablet", "cap", "capsule", "supp", "suppository", "patch"}

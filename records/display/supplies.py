@@ -47,7 +47,7 @@ def dispense(resource: fhir.Json, _today: date, zone: tzinfo = UTC) -> Entry:
         lines=lines(" ".join(filter(None, (amount, lasting))), *told, why),
         by=by,
         where=codes.names_of(resource.get("location")),
-        marks=(*marks, Mark(Kind.AMENDED, _("Substituted"))) if instead else marks,
+        marks=(*marks, *([Mark(Kind.AMENDED, _("Substituted"))] if instead else ()), *medicines.doubts_of(resource)),
         notes=codes.notes(resource),
         stands=stands,
         facts=facts(
@@ -79,7 +79,7 @@ def administration(resource: fhir.Json, _today: date, zone: tzinfo = UTC) -> Ent
         dates.occurrence(resource, "effective", zone),
         lines=lines(how or clean_lines(given.get("text")).strip(), why_not),
         by=codes.names_of([one.get("actor") for one in fhir.mappings(resource.get("performer"))]),
-        marks=marks,
+        marks=(*marks, *medicines.doubts_of(resource)),
         notes=codes.notes(resource),
         stands=stands and fhir.plain_code(resource.get("status")) != "not-done",
         facts=facts(

@@ -7,10 +7,12 @@ which nearly every feed also writes beside the reference. What is labelled, or a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
+
+from django.db.models import QuerySet
 
 from records.importing.extraction import Taken
-from records.models import ReferredName
+from records.models import ReferredName, Resource
 
 
 class Told(Protocol):
@@ -32,4 +34,14 @@ def write_names(entries: Iterable[Told], id_of: Callable[[str], str], *, using: 
     rows = ReferredName.objects.using(using)
     if nameless:
         rows.filter(pk__in=nameless).delete()
-    rows.bulk_create(found, update_conflicts=True, unique_fields=["id"], update_fields=["name", "leads_to"])
+    if found:
+        deleted = Resource.objects.using(using).filter(pk__in=[one.pk for one in found]).exclude(tombstoned_at=None)
+        gone = {str(pk) for pk in deleted.values_list("pk", flat=True)}  # stored texts that are read again
+        for entry in found:
+            entry.gone = str(entry.pk) in gone
+    rows.bulk_create(found, update_conflicts=True, unique_fields=["id"], update_fields=["name", "leads_to", "gone"])
+
+
+def mark_gone(entries: QuerySet[Any], *, using: str) -> None:
+    """Note of these entries (their keys) that the source has deleted them: who signed has signed, and is named so."""
+    ReferredName.objects.using(using).filter(pk__in=entries).update(gone=True)

@@ -10,6 +10,8 @@ for a while: writing under another name and renaming is best, and slow copies ar
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import shutil
 import time
@@ -68,17 +70,40 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def put(source: Source, name: str, chunks: Iterable[bytes]) -> Path:
-    """Write a file into the source's folder, under a name of its own that keeps what is harmless of `name`."""
+    """Write a file into the source's folder; it is on the disk when this returns.
+
+    Its name keeps what is harmless of `name` and tells its content: the same file again is the same file, so what is
+    rejected of it is not rejected twice.
+    """
     root = folder(source)
     root.mkdir(parents=True, exist_ok=True)
-    path = root / f"upload-{uuid.uuid4().hex[:12]}-{UNSAFE.sub('-', name)[-80:].lstrip('.')}"
-    path = path.with_name(path.name + ".file") if path.name.lower().endswith(UNDER_WAY) else path
-    draft = path.with_name(f".{path.name}")
-    with draft.open("xb") as file:
-        draft.chmod(0o640)
-        for chunk in chunks:
-            file.write(chunk)
-    return draft.rename(path)
+    draft = root / f".upload-{uuid.uuid4().hex}"
+    digest = hashlib.sha256()
+    try:
+        with draft.open("xb") as file:
+            draft.chmod(0o640)
+            for chunk in chunks:
+                file.write(chunk)
+                digest.update(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        path = root / f"upload-{digest.hexdigest()[:12]}-{UNSAFE.sub('-', name)[-80:].lstrip('.')}"
+        path = path.with_name(path.name + ".file") if path.name.lower().endswith(UNDER_WAY) else path
+        draft.rename(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    keep_names_of(root)
+    return path
+
+
+def keep_names_of(root: Path) -> None:
+    """Bring to the disk which files are in a folder."""
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def has_work(source: Source) -> bool:

@@ -13,51 +13,86 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, unquote
 
 import orjson
 
-IN_TEXT = re.compile(rb'("reference"\s*:\s*")((?:[^"\\]|\\.)*)(?=")', re.DOTALL)
+IN_TEXT = re.compile(rb'("reference"\s*:\s*")([^"\\]*+(?:\\.[^"\\]*+)*+)(?=")', re.DOTALL)
 FOREIGN = re.compile(rb'"reference"\s*:\s*"(?:urn:|https?:|[A-Za-z]+\?)')
 LITERAL = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?identifier=([^&]*)")
 
 DIRECTORY_TYPES = frozenset({"Organization", "Practitioner", "PractitionerRole", "Location", "HealthcareService"})
-"""Few in every feed and named by nearly everything: their identifiers are kept in memory while an import runs."""
+"""Named by nearly everything, and mostly few: their identifiers are kept in memory while an import runs."""
+MOST_IN_MEMORY = 50_000
+"""Identifiers, 12 MB. References to others wait for the process that writes, which asks the database."""
+
+
+LONGEST = 250
+"""Characters of a reference of our own style: two ids of 64, a type, `_history`. None that is kept is longer."""
+
+
+def literal(reference: str) -> str | None:
+    """`Type/id` of a literal reference, without a version; None for every other style."""
+    return found_literal(reference) if len(reference) <= LONGEST else None
 
 
 @lru_cache(maxsize=8192)  # neighbouring lines name the same patient and encounter
-def literal(reference: str) -> str | None:
-    """`Type/id` of a literal reference, without a version; None for every other style."""
+def found_literal(reference: str) -> str | None:
     match = LITERAL.fullmatch(reference)
     return match[1] if match else None
 
 
+LONGEST_TOKEN = 2_000
+"""Characters of a conditional reference, and of an identifier with its system that one can name."""
+
+
 @dataclass
 class Directory:
-    """Which resource has which identifier, of the types in DIRECTORY_TYPES."""
+    """Which resource has which identifier, of the types in DIRECTORY_TYPES: by `key_of`, the id at its source."""
 
-    targets: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    targets: dict[bytes, str | None] = field(default_factory=dict)
+    """None: several have it, and a conditional reference must name exactly one."""
+    found: dict[bytes, str | None] = field(default_factory=dict)
+    """What the database says of those that are being read again: that counts before `targets`."""
 
     def add(self, resource: dict[str, Any]) -> None:
-        kind, fhir_id = resource["resourceType"], resource["id"]
-        for identifier in resource.get("identifier") or ():
-            token = f"{identifier.get('system', '')}|{identifier.get('value', '')}"
-            known = self.targets.setdefault((kind, token), fhir_id)
-            if known != fhir_id:
-                self.targets[kind, token] = None  # two have it: a conditional reference must name exactly one
+        fhir_id = resource["id"]
+        for key in keys_of(resource):
+            if key in self.targets:
+                if self.targets[key] != fhir_id:
+                    self.targets[key] = None
+            elif len(self.targets) < MOST_IN_MEMORY:
+                self.targets[key] = fhir_id
 
     def find(self, reference: str) -> str | None:
         """`Type/id` of a conditional reference, or None while there is no such resource, or several."""
-        key = conditional(reference)
-        fhir_id = self.targets.get(key) if key else None
-        return f"{key[0]}/{fhir_id}" if key and fhir_id else None
+        named = conditional(reference)
+        if named is None:
+            return None
+        key = key_of(*named)
+        fhir_id = self.found[key] if key in self.found else self.targets.get(key)
+        return f"{named[0]}/{fhir_id}" if fhir_id else None
+
+
+def keys_of(resource: dict[str, Any]) -> list[bytes]:
+    """The keys of a resource's identifiers."""
+    kind = resource["resourceType"]
+    tokens = (f"{one.get('system', '')}|{one.get('value', '')}" for one in resource.get("identifier") or ())
+    return [key_of(kind, token) for token in tokens if len(token) <= LONGEST_TOKEN]
+
+
+@lru_cache(maxsize=8192)
+def key_of(kind: str, token: str) -> bytes:
+    """What stands for a type and an identifier ("system|value"), in memory and in the database."""
+    return blake2b(f"{kind}?{token}".encode(), digest_size=16).digest()
 
 
 def conditional(reference: str) -> tuple[str, str] | None:
-    """(type, "system|value") of a conditional reference by identifier; None for others."""
-    match = CONDITIONAL.fullmatch(reference)
+    """(type, "system|value") of a conditional reference by identifier; None for others, and for too long ones."""
+    match = CONDITIONAL.fullmatch(reference) if len(reference) <= LONGEST_TOKEN else None
     return (match[1], unquote(match[2])) if match else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F, Func, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest, Now
@@ -22,6 +21,7 @@ from clinicportal import audit
 from records import caseloads, tokens
 from records.importing.apart import in_child
 from records.importing.extraction import Extraction, Taken
+from records.importing.identifiers import Identifiers
 from records.importing.parsing import Unreadable
 from records.importing.reading import (
     Arrived,
@@ -35,7 +35,7 @@ from records.importing.reading import (
     read,
     receive,
 )
-from records.importing.references import DIRECTORY_TYPES, Addresses, Directory, conditional, literal
+from records.importing.references import Addresses, Directory, conditional, key_of, literal
 from records.importing.storing import TOUCHED, Batch, Store, only_import_of, refuse_when_stopped
 from records.label_rules import rules
 from records.labels import named
@@ -114,8 +114,9 @@ def import_files(
         run_of(Import(source=source, files=len(files), snapshot=snapshot), using=using) as run,
     ):
         store = Store(source, run, using=using)
-        reading = Reading(source, files, load_directory(source, using=using), base_in(manifest))
-        late = Late(source, store, reading, using=using)
+        identifiers = Identifiers(source, run, using=using)
+        reading = Reading(source, files, identifiers.directory(), base_in(manifest))
+        late = Late(source, store, reading, identifiers, using=using)
         if follows_a_killed_run(store):
             late.look_again()  # or what it left waiting would look changed when it comes again, its targets known
         with in_child(reading.batches()) as batches:
@@ -124,6 +125,7 @@ def import_files(
                     store.write(late.complete(batch), fraction=progress.fraction)
                 on_progress(progress)
         late.look_again()
+        identifiers.finish()
         store.tombstone_the_rest(at_most=may_lack)
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
@@ -235,6 +237,7 @@ class Reading:
                 if len(batch.taken) >= rows or batch.size >= BYTES:
                     yield batch, self.progress(file)
                     batch, rows = Batch(), ROWS
+                del outcome  # or its document is in memory while the next is read
             self.done += file.size
             self.position = 0
             yield None, self.progress(file, file_done=True)
@@ -271,21 +274,12 @@ class Reading:
 # ---------------------------------------------------------------- what had to wait
 
 
-def load_directory(source: Source, types: Iterable[str] = DIRECTORY_TYPES, *, using: str) -> Directory:
-    """Who has which identifier, of what earlier imports brought."""
-    directory = Directory()
-    rows = Resource.objects.using(using).filter(source=source, type__in=types, tombstoned_at=None)
-    for raw in rows.values_list("raw", flat=True).iterator(2_000):
-        directory.add(orjson.loads(raw))
-    return directory
-
-
 class Late:
-    """What the reading process could not know: targets of conditional references to patients and other large types."""
+    """What the reading process could not know: targets of conditional references that it has not in memory."""
 
-    def __init__(self, source: Source, store: Store, reading: Reading, *, using: str) -> None:
+    def __init__(self, source: Source, store: Store, reading: Reading, identifiers: Identifiers, *, using: str) -> None:
         self.source, self.store, self.reading, self.using = source, store, reading, using
-        self.loaded = set(DIRECTORY_TYPES)
+        self.identifiers = identifiers
 
     def complete(self, batch: Batch) -> Batch:
         """The batch, with those taken apart once more whose targets an earlier import brought.
@@ -298,6 +292,7 @@ class Late:
             if not found.isdisjoint(taken.awaits) and (again := self.again(taken.type, taken.raw)):
                 again.digest_as_sent = taken.digest
                 batch.replace(again)
+        self.identifiers.note(batch)
         return batch
 
     def again(self, kind: str, raw: bytes) -> Taken | None:
@@ -310,7 +305,6 @@ class Late:
 
     def look_again(self) -> None:
         """Take resources apart once more whose patients or conditional references have arrived after them."""
-        self.loaded.clear()
         awaited = awaited_in(self.source, using=self.using)
         for references in pages(awaited, "reference"):
             arrived = self.find(set(references)) | self.find_by_id(set(references))
@@ -330,15 +324,17 @@ class Late:
         return number
 
     def find(self, references: set[str]) -> set[str]:
-        """Those of `references` that are conditional and point at exactly one resource here."""
+        """Those of `references` that are conditional and point at exactly one resource here.
+
+        What is taken apart `again` knows them until the next call: there may be millions.
+        """
         keys = {one: key for one in references if (key := conditional(one))}
-        targets = self.reading.addresses.directory.targets
-        targets.update(self.find_patients([key for key in keys.values() if key[0] == "Patient"]))
-        others = {kind for kind, _ in keys.values()} - {"Patient"} - self.loaded
-        if others:
-            targets.update(load_directory(self.source, others, using=self.using).targets)
-            self.loaded |= others
-        return {one for one, key in keys.items() if targets.get(key)}
+        patients = [key for key in keys.values() if key[0] == "Patient"]
+        others = [key for key in keys.values() if key[0] != "Patient"]
+        found = self.identifiers.find(others) if others else {}
+        found.update((key_of(*key), fhir_id) for key, fhir_id in self.find_patients(patients).items())
+        self.reading.addresses.directory.found = found
+        return {one for one, key in keys.items() if found.get(key_of(*key))}
 
     def find_patients(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
         """The ids at source of the patients with these identifiers; None where several have one."""
@@ -401,8 +397,9 @@ def relabel(source: Source, *, everything: bool = False, using: str = DEFAULT_DB
     version, number, last = rules().version, 0, None
     with only_import_of(source, using=using), tuned_for_bulk(), run_of(Import(source=source), using=using) as run:
         store = Store(source, run, using=using)
-        reading = Reading(source, [], load_directory(source, using=using))
-        late = Late(source, store, reading, using=using)
+        identifiers = Identifiers(source, run, using=using)
+        reading = Reading(source, [], identifiers.directory())
+        late = Late(source, store, reading, identifiers, using=using)
         rows = Resource.objects.using(using).filter(source=source)
         if not everything:
             rows = rows.exclude(rules=version)
@@ -411,8 +408,13 @@ def relabel(source: Source, *, everything: bool = False, using: str = DEFAULT_DB
             relabel_versions(page, late, using=using)  # first: what is written is done with
             number += late.read_again(Resource.objects.using(using).filter(pk__in=page))
             last = page[-1]
+        was_killed = follows_a_killed_run(store)  # the next import will not, so what that one left is done here
+        if was_killed:
+            late.look_again()
         adopt_binaries(source.pk, using=using)
         settle_source(source.pk, using=using)
+        if was_killed:
+            caseloads.refresh(source, using=using)
         Import.objects.using(using).filter(pk=run.pk).update(finished_at=Now(), fraction=1, read=number)
         audit.record(audit.Type.RELABELLED, run, detail={"source": source.name, "rules": version, "number": number})
     return number

@@ -36,6 +36,7 @@ from records.models import (
     PatientToken,
     RequestedLabel,
     Resource,
+    ResourceIdentifier,
     SensitiveClass,
     Source,
 )
@@ -483,7 +484,12 @@ class Store:
         for patient_id, fhir_id in refused:
             consents.apply(patient_id, f"Consent/{fhir_id}", [], using=self.using)
         self.unite_linked({patient_id for patient_id, _ in refused})
-        return gone.update(tombstoned_at=Now())
+        medicines = list(gone.filter(type="Medication").values_list("pk", flat=True))
+        directory.mark_gone(gone.filter(type__in=DIRECTORY_TYPES).values("pk"), using=self.using)
+        ResourceIdentifier.objects.using(self.using).filter(resource_id__in=gone.values("pk")).update(gone=True)
+        number = gone.update(tombstoned_at=Now())
+        settle(unsettle(medicines, themselves=False, using=self.using), final=False, using=self.using)
+        return number
 
     def tombstone_the_rest(self, *, at_most: float) -> None:
         """After a whole snapshot: what it no longer holds becomes a tombstone.

@@ -26,6 +26,7 @@ from records.models.resources import (
     ReferredName,
     RequestedLabel,
     Resource,
+    ResourceIdentifier,
     ResourceVersion,
 )
 from records.models.scope import UNGRANTABLE, InForceQuerySet, Section, SensitiveClass, classes_field, sections_field
@@ -62,6 +63,7 @@ __all__ = [
     "Rejection",
     "RequestedLabel",
     "Resource",
+    "ResourceIdentifier",
     "ResourceVersion",
     "ReviewReading",
     "SavedFilter",

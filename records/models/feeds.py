@@ -39,6 +39,8 @@ class Source(models.Model):
     # The demo set's visits are years old: its patients are registered with the organisation of the latest visit.
     registers_by_latest_visit = models.BooleanField(default=False)
     imported_up_to = models.DateTimeField(null=True)
+    # Types all of whose identifiers stand in ResourceIdentifier; none while an import changes them.
+    identified = ArrayField(models.CharField(max_length=40), default=list, db_default=[], blank=True)
     # How old its newest data may be before guests and operators read that it is late; None: nobody expects it.
     expected_within = models.DurationField(null=True)
     # What every record of it carries: the whole feed of a substance use programme, for example.

@@ -190,6 +190,23 @@ class Awaited(models.Model):
         return f"awaited by {self.resource_id}"
 
 
+class ResourceIdentifier(models.Model):
+    """An identifier of a resource, for conditional references (records/importing/identifiers.py). Of patients,
+    PatientToken has them."""
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    key = models.UUIDField()  # of type, system and value: records.importing.references.key_of
+    resource_id = models.UUIDField(db_index=True)
+    fhir_id = models.CharField(max_length=64)
+    gone = models.BooleanField(default=False, db_default=False)  # deleted by its source
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "key", "resource_id"], name="identifier_once")]
+
+    def __str__(self) -> str:
+        return f"identifier of {self.resource_id}"
+
+
 class ReferredName(models.Model):
     """What a practitioner, a role, an organisation or a place is called, for references that don't say it.
 
@@ -199,6 +216,7 @@ class ReferredName(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     name = models.CharField(max_length=300, blank=True)
     leads_to = models.UUIDField(null=True)  # of a role without a name: whose it is
+    gone = models.BooleanField(default=False, db_default=False)  # deleted by its source: the name is the last that was
 
     def __str__(self) -> str:
         return f"name of {self.pk}"

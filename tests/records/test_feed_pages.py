@@ -62,7 +62,7 @@ def test_feeds_are_listed_with_how_they_stand(feed, page):
     found = text(page.get(reverse("feeds:feeds")))
     assert "Late" in found
     one = text(page.get(reverse("feeds:feed", args=["main"])))
-    assert "1 broken-json" in one
+    assert "1 broken JSON" in one
     assert SECRET not in found + one
 
 
@@ -212,3 +212,85 @@ def test_a_running_import_says_how_far_it_is(feed, page):
     Import.objects.using(WORKER).create(source=feed.source, fraction=0.42, files=3)
     assert "42 % of its files" in text(page.get("/feeds/main/"))
     assert page.get("/feeds/nothing/").status_code == 404
+
+
+def hand_in(page, content: bytes, name: str = "a.ndjson"):
+    return page.post("/feeds/main/upload/", {"file": SimpleUploadedFile(name, content)}, follow=True)
+
+
+def import_what_was_handed_in(source) -> list[Import]:
+    for path in drops.folder(source).iterdir():
+        if path.is_file():
+            os.utime(path, (time.time() - 60, time.time() - 60))
+    return drops.take_what_arrived(source, using=WORKER)
+
+
+def test_the_same_file_handed_in_twice_is_rejected_once(feed, page, source):
+    """Under whatever name a browser sends it: else each line would have to be mended twice."""
+    content = ndjson(patient(), b'{"resourceType":"Observation"', b'{"a":1}')
+    hand_in(page, content)
+    hand_in(page, content)
+    assert len(list(drops.folder(source).iterdir())) == 1
+    assert [run.rejected for run in import_what_was_handed_in(source)] == [2]
+    hand_in(page, content)
+    import_what_was_handed_in(source)
+    found = text(page.get("/feeds/main/"))
+    assert "1 broken JSON" in found
+    assert "1 not a FHIR resource" in found
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(source):
+    def broken():
+        yield b"{"
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        drops.put(source, "a.ndjson", broken())
+    assert list(drops.folder(source).iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 250 + ".ndjson", "\u202e<b>患者</b>.ndjson", ".hidden.part", "a\tb\n.gz"])
+def test_a_file_of_any_name_is_taken(page, source, name):
+    assert "Taken." in text(hand_in(page, ndjson(patient()), name))
+    assert [run.created for run in import_what_was_handed_in(source)] == [1]
+
+
+def test_a_stopped_feed_takes_no_file_and_says_so(feed, page, source):
+    """An operator whose page is from before the stop."""
+    feed.send(patient())
+    today = timezone.localdate().isoformat()
+    page.post("/feeds/main/stop/", {"since_day": today, "since_time": "00:00", "reason": "wrong patients"})
+    assert "Not taken: this feed was stopped" in text(hand_in(page, ndjson(patient("p2"))))
+    assert not drops.folder(source).exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"failed": "Stopped"}, "Ended, because the feed was stopped"),
+        ({"failed": "SnapshotTooSmall"}, "the snapshot lacks much of what stands"),
+        ({"failed": "ReaderDied"}, "perhaps for want of memory"),
+        ({"failed": "OperationalError"}, "Failed (OperationalError)"),
+    ],
+)
+def test_an_import_that_ended_early_says_why_and_what_follows(feed, page, source, fields, said):
+    Import.objects.using(WORKER).create(source=source, **fields)
+    assert said in text(page.get("/feeds/"))
+    found = text(page.get("/feeds/main/"))
+    assert said in found
+    assert "is tried again by itself" in found
+
+
+def test_an_import_that_was_killed_does_not_look_as_if_it_went_on(feed, page, source):
+    Import.objects.using(WORKER).create(source=source, fraction=0.37)
+    assert "37 % of its files" in text(page.get("/feeds/main/"))
+    feed.send(patient())
+    found = text(page.get("/feeds/main/"))
+    assert "37 % of its files" not in found
+    assert "Broke off at 37 %: the next one went on" in found
+
+
+def test_a_file_without_fhir_is_told(page, source):
+    hand_in(page, gzip.compress(b"name,born\nA,1990\n"), "list.csv.gz")
+    import_what_was_handed_in(source)
+    assert "Done, without a FHIR file" in text(page.get("/feeds/main/"))

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from records.importing import identifiers, references, running
 from records.importing.references import Addresses, Directory, literal
 from records.models import AlsoAbout, Awaited, Source
 from tests.factories import WORKER
@@ -129,6 +130,58 @@ def test_conditional_references_are_resolved_in_a_later_import(feed):
     feed.send(organization("org", identifier=[{"system": "urn:x", "value": "1"}]))
     assert text_of(feed, "Encounter/e1")["serviceProvider"] == ref("Organization/org")
     assert counts(feed.send(patient(), encounter)) == (0, 0, 2, 0, 0)
+
+
+@pytest.mark.parametrize("fits", [0, 2, 50_000])
+@pytest.mark.parametrize("how", ["together", "one by one", "one by one, practitioners last"])
+def test_identifiers_that_do_not_fit_into_memory_are_found_in_the_database(feed, monkeypatch, fits, how):
+    """What a conditional reference leads to does not hang on how many there are: one, nobody, or several."""
+    monkeypatch.setattr(references, "MOST_IN_MEMORY", fits)
+    monkeypatch.setattr(identifiers, "MOST_IN_MEMORY", fits)
+    monkeypatch.setattr(running, "ROWS", 2)
+    people = [
+        {"resourceType": "Practitioner", "id": f"d{number}", "identifier": [{"system": "urn:x", "value": value}]}
+        for number, value in enumerate(["1", "2", "2", "3", "4", "5"])
+    ]
+    visits = [
+        about("Encounter", f"e{value}", participant=[{"individual": ref(f"Practitioner?identifier=urn:x|{value}")}])
+        for value in range(7)
+    ]
+    sent = [[patient(), *people, *visits]] if how == "together" else [[one] for one in (patient(), *people, *visits)]
+    for lines in sent if not how.endswith("last") else [*sent[:1], *sent[7:], people]:
+        feed.send(*lines)
+    assert {value: who(feed, value) for value in range(7)} == {
+        0: "?", 1: "Practitioner/d0", 2: "?", 3: "Practitioner/d3", 4: "Practitioner/d4", 5: "Practitioner/d5", 6: "?"
+    }  # fmt: skip
+    assert {feed.resource(f"Encounter/e{value}").number for value in range(7)} == {1}
+    assert counts(feed.send(patient(), *people, *visits)) == (0, 0, 14, 0, 0)
+    feed.send(visits[3])  # now the directory is loaded and not read
+    assert who(feed, 3) == "Practitioner/d3"
+    feed.send({**people[3], "identifier": [{"system": "urn:x", "value": "6"}]})
+    assert (who(feed, 3), who(feed, 6)) == ("Practitioner/d3", "Practitioner/d3")
+    feed.send(about("Encounter", "new", participant=visits[3]["participant"]))
+    assert who(feed, "new") == "?"  # nobody has that number any more
+
+
+def who(feed, visit: object) -> str:
+    reference = text_of(feed, f"Encounter/e{visit}" if visit != "new" else "Encounter/new")["participant"]
+    found = reference[0]["individual"]["reference"]
+    return "?" if "?" in found else found
+
+
+def test_a_deleted_target_is_led_to_until_another_has_its_identifier(feed):
+    """Else a snapshot without it would change what refers to it, with the import after the one that deleted it."""
+    doctor = {"resourceType": "Practitioner", "id": "d1", "identifier": [{"system": "urn:x", "value": "1"}]}
+    visit = about("Encounter", "e1", participant=[{"individual": ref("Practitioner?identifier=urn:x|1")}])
+    feed.send(patient(), doctor, visit)
+    feed.send({"resourceType": "Bundle", "type": "batch",
+               "entry": [{"request": {"method": "DELETE", "url": "Practitioner/d1"}}]})  # fmt: skip
+    assert counts(feed.send(patient(), visit)) == (0, 0, 2, 0, 0)
+    feed.send({**doctor, "id": "d2"}, {**visit, "id": "e2"})
+    assert who(feed, 2) == "Practitioner/d2"
+    feed.send(doctor)  # back: now two have it
+    feed.send({**visit, "id": "e3"})
+    assert who(feed, 3) == "?"
 
 
 def test_types_that_are_many_are_found_by_identifier_too(feed):

@@ -11,7 +11,7 @@ from records.importing import running
 from records.models import Agreement, Grant, ReferredName, Resource, Section
 from tests import factories as make
 from tests.factories import WORKER
-from tests.records.feeds import Feed, Json, about, labelled, patient, ref
+from tests.records.feeds import Feed, Json, about, labelled, ndjson, patient, ref
 from tests.records.test_chart import counted, everything, seat, text_of
 from tests.records.test_wall import every_way, seen_by
 
@@ -104,6 +104,52 @@ def test_what_refers_to_a_sensitive_medication_is_as_sensitive_in_every_way_of_a
     assert "Harmless" in feed.resource(f"{kind}/r1").medication
 
 
+@pytest.mark.parametrize("kind", ["MedicationRequest", "MedicationDispense", "MedicationAdministration"])
+def test_a_medication_that_its_source_deleted_or_took_back_is_not_shown_as_if_it_stood(open_to_all, feed, kind):
+    """A medicine without a name would be worse than one with the last name it had, and a word that it is in doubt."""
+    wrong, gone = "Named by an entry made in error", "Named by an entry deleted at its source"
+    given = {"status": "completed"} if kind != "MedicationRequest" else {}
+    feed.send(medication(), {**prescribed(kind), **given})
+    seen = shown(open_to_all, feed)
+    assert "Zaltoprin — 5 mg — coated tablet" in seen
+    assert wrong not in seen
+    assert gone not in seen
+    feed.send(medication(status="entered-in-error"))
+    for path in PATHS[kind]:
+        assert wrong in shown(open_to_all, feed, path)
+    feed.send(DELETE_OF_MEDICATION)
+    for path in PATHS[kind]:
+        seen = shown(open_to_all, feed, path)
+        assert "Zaltoprin" in seen
+        assert wrong in seen  # it was that before it went
+    feed.send(medication())
+    feed.send(DELETE_OF_MEDICATION)
+    assert gone in shown(open_to_all, feed)
+    feed.send({**prescribed(kind), **given, "note": [{"text": "Changed"}]})
+    running.relabel(feed.source, everything=True, using=WORKER)
+    assert gone in shown(open_to_all, feed)
+    feed.send(medication())
+    seen = shown(open_to_all, feed)
+    assert wrong not in seen
+    assert gone not in seen
+
+
+PATHS = {
+    "MedicationRequest": ("", "medicines/", "timeline/", "print/"),
+    "MedicationDispense": ("medicines/", "timeline/"),
+    "MedicationAdministration": ("medicines/",),
+}
+DELETE_OF_MEDICATION: Json = {
+    "resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "DELETE", "url": "Medication/m1"}}]
+}  # fmt: skip
+
+
+def test_a_deleted_medication_without_a_word_says_that_it_is_deleted(open_to_all, feed):
+    feed.send({"resourceType": "Medication", "id": "m1"}, prescribed())
+    feed.send(DELETE_OF_MEDICATION)
+    assert "Named by an entry deleted at its source" in shown(open_to_all, feed)
+
+
 def test_a_medication_by_itself_is_seen_by_nobody(open_to_all, feed, guest):
     feed.send(medication(subject=ref("Patient/p1")), prescribed())
     assert {sees for _patient, sees in seen_by(guest, feed.resource("Medication/m1")).values()} == {False}
@@ -164,6 +210,32 @@ def test_people_and_places_are_named_by_their_directory(open_to_all, feed, direc
     assert "Northfield Clinic Dr. Ronald Bone" in shown(open_to_all, feed, "procedures/")
     feed.send({**DIRECTORY[0], "name": [{"family": "Bone-Carter", "given": ["Ronald"]}]})
     assert "Ronald Bone-Carter" in shown(open_to_all, feed, "encounters/")
+
+
+def test_who_is_no_longer_in_the_directory_still_signed_and_that_is_said(open_to_all, feed):
+    """By a snapshot without them, or a DELETE; until they are back."""
+    gone = "Ronald Bone (no longer in the directory)"
+    delete = {"type": "batch", "entry": [{"request": {"method": "DELETE", "url": "Practitioner/d1"}}]}
+    feed.send(*DIRECTORY, VISIT, DONE)
+    assert "no longer" not in shown(open_to_all, feed, "procedures/")
+    feed.send({"resourceType": "Bundle", **delete})
+    assert f"Northfield Clinic Dr. {gone}" in shown(open_to_all, feed, "procedures/")
+    assert gone in shown(open_to_all, feed, "encounters/")  # by way of a role
+    running.relabel(feed.source, everything=True, using=WORKER)
+    assert gone in shown(open_to_all, feed, "procedures/")
+    feed.send(DIRECTORY[0])
+    assert "no longer" not in shown(open_to_all, feed, "procedures/")
+    feed.write("feed.ndjson", ndjson(patient(), VISIT, DONE, *DIRECTORY[1:]))
+    running.import_files(feed.source, [feed.folder], snapshot=True, may_lack=1, using=WORKER)
+    assert gone in shown(open_to_all, feed, "procedures/")
+
+
+def test_a_name_that_a_correction_takes_away_is_not_shown_any_more(open_to_all, feed):
+    feed.send(*DIRECTORY, DONE)
+    feed.send({**DIRECTORY[0], "name": []}, {"resourceType": "Organization", "id": "o1"})
+    seen = shown(open_to_all, feed, "procedures/")
+    assert "Ronald" not in seen
+    assert "Northfield" not in seen
 
 
 def test_contained_people_are_named_and_unknown_ones_are_not_made_up(open_to_all, feed):

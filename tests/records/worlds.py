@@ -39,6 +39,7 @@ from records.models import (
     Section,
     Suspension,
 )
+from records.models.emergencies import MOST_UNREVIEWED
 from tests import factories as make
 from tests.records.feeds import Feed, Json, labelled, patient, ref
 
@@ -356,7 +357,8 @@ class World:
     def begin_emergency(self) -> None:
         user, organisation = self.chance.choice(self.sessions)
         name = self.chance.choice(self.names)
-        if not EmergencyAccess.objects.using(WORKER).filter(guest=user, patient_id=self.ids[name]).exists():
+        theirs = EmergencyAccess.objects.using(WORKER).filter(guest=user)
+        if not theirs.filter(patient_id=self.ids[name]).exists() and theirs.unreviewed().count() < MOST_UNREVIEWED:
             make.make_emergency(make.signed_in(user, organisation), self.row(name))
 
     def end_emergency(self) -> None:

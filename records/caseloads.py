@@ -38,6 +38,7 @@ from records.ids import texts_of_ids
 from records.importing.references import literal
 from records.models import Caseload, FeedStop, Membership, Organisation, Patient, Resource, Source, events_of_care
 from records.sections import BY_TYPE
+from records.texts import one_by_one
 from records.times import end_of, start_of
 
 PARTNER_SYSTEM = "urn:clinicportal:partner"
@@ -123,7 +124,7 @@ Entry = tuple[str, dict[str, Any]]
 def read(source: Source, kind: str, *elements: str, using: str) -> Iterator[Entry]:
     """`Type/id` and text of all that a source has of a directory's type, or `elements` of it: there may be millions."""
     rows = Resource.objects.using(using).filter(source=source, type=kind, tombstoned_at=None)
-    for fhir_id, raw in rows.values_list("fhir_id", "raw").iterator(200):
+    for fhir_id, raw in one_by_one(rows, "fhir_id", "raw"):
         document = orjson.loads(raw)
         yield f"{kind}/{fhir_id}", {name: document.get(name) for name in elements} if elements else document
 

@@ -66,9 +66,9 @@ class Opened:
     bases: tuple[Basis, ...]
     """An emergency access first, as what is done goes to its account; then the one that lasts longest."""
     sections: frozenset[str]
+    """What some grant of the viewer includes for this patient; each resource is checked by itself."""
     similar: bool = False
     """Whether another patient whom the reader may see has a name that could be taken for this one."""
-    """What some grant of the viewer includes for this patient; each resource is checked by itself."""
 
     def includes(self, section: str) -> bool:
         return section in self.sections
@@ -92,28 +92,36 @@ def open_record(patient_id: UUID, section: Section | str, *, by: User) -> Opened
     """
     found = VISIBLE(by, patient=patient_id)
     if not found:
-        raise Refused(
-            audit.Entry(audit.Type.RECORD_REFUSED, by=by, section=str(section), subjects=(audit.Subject(patient_id),))
-        )
+        raise refused(patient_id, section, by=by)
     *values, similar = found[0]
     patient = patient_of(values)
     bases = bases_of(patient, by=by)
+    if not bases:  # it ended between the two statements: nothing is shown without a reason why
+        raise refused(patient_id, section, by=by)
     opened = Opened(patient, bases, frozenset().union(*(basis.sections for basis in bases)), similar)
     write_down(audit.Type.RECORD_OPENED, opened, section, by=by)
     return opened
 
 
+def refused(patient_id: UUID, section: Section | str, *, by: User) -> Refused:
+    subjects = (audit.Subject(patient_id),)
+    return Refused(audit.Entry(audit.Type.RECORD_REFUSED, by=by, section=str(section), subjects=subjects))
+
+
 def write_down(type: audit.Type, opened: Opened, section: str, *, by: User, **facts: Any) -> UUID:
-    """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting."""
+    """Write down what `by` does with a record that is open to them, beside opening it: printing, taking, reporting.
+
+    What is done in an emergency is about that emergency access, which is how its review finds it; what else it is
+    about, the `object_id` given, stands in the detail then.
+    """
     patient, basis = opened.patient.pk, opened.basis_of(section)
     subject = audit.Subject(patient, basis.grant_id, basis.label) if basis else audit.Subject(patient)
     if opened.emergency:
-        facts = {
-            "object_type": EmergencyAccess._meta.label_lower,
-            "object_id": str(opened.emergency.emergency_id),
-            "reason": opened.emergency.purpose,
-            **facts,
-        }
+        if thing := facts.pop("object_id", ""):
+            facts["detail"] = {**facts.get("detail", {}), "object": thing}
+        facts["object_type"] = EmergencyAccess._meta.label_lower
+        facts["object_id"] = str(opened.emergency.emergency_id)
+        facts["reason"] = opened.emergency.purpose
     return audit.record(type, by=by, section=section, basis=subject.basis, subjects=[subject], **facts)
 
 

@@ -133,7 +133,8 @@ def lock(guest: User) -> None:
 def facilities_of(by: User) -> list[UUID]:
     """Those that an emergency access of `by` reaches now."""
     agreements = Agreement.objects.in_force().filter(organisation=by.acting_for, may_use_emergency_access=True)
-    return sorted(set(agreements.values_list("facilities", flat=True)))
+    covered = agreements.filter(facilities__isnull=False)
+    return sorted(set(covered.values_list("facilities", flat=True)))
 
 
 def of_guest(emergency_id: UUID, *, by: User) -> EmergencyAccess:

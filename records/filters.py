@@ -16,6 +16,7 @@ from clinicportal.models import User
 from clinicportal.rules import Denied
 from clinicportal.texts import gettext as _
 from records.display.pages import Kept
+from records.display.words import clean
 from records.ids import uuid_of
 from records.models import Caseload, Facility, Patient, SavedFilter
 
@@ -94,7 +95,9 @@ def kept(*, by: User) -> tuple[Kept, ...]:
 @transaction.atomic
 def keep(name: str, *, by: User, asked: Filter) -> None:
     """Keep a filter under `name`; one of that name is replaced. Raises Denied for what can't be kept."""
-    name = " ".join(name.split())[:40]
+    if by.acting_for is None:
+        raise Denied(_("Only people of a partner organisation have patients here to filter"))
+    name = clean(name)[:40].strip()
     if not name:
         raise Denied(_("Enter a name for the filter"))
     mine = SavedFilter.objects.filter(user=by, organisation=by.acting_for)

@@ -1,8 +1,8 @@
 """The International Patient Summary (2.0.1) as a FHIR document: what this reader may see, and nothing else.
 
 A required section without entries says "unavailable", whether nothing was recorded, it is not in the access, or it is
-withheld within it: the three look the same. References to what is not in the document are reduced to their type, so
-that no id of anything hidden leaves with it. https://hl7.org/fhir/uv/ips/
+withheld within it: the three look the same. References to what is not in the document are reduced to their type, and
+to the name of a person or place of a directory, so that no id and no words of anything hidden leave with it. https://hl7.org/fhir/uv/ips/
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from clinicportal.texts import gettext as _
 from records.chart.rows import Row
 from records.display import codes, fhir
+from records.importing.references import DIRECTORY_TYPES
 from records.models import Section
 
 LOINC = "http://loinc.org"
@@ -135,10 +136,15 @@ def _with_references(value: Any, known: Mapping[str, str]) -> Any:
         if key in known:
             copy["reference"] = known[key]
         else:
-            del copy["reference"]
-            if "/" in key:
-                copy.setdefault("type", key.split("/")[0])
+            copy = _without_target(value)
     return copy
+
+
+def _without_target(reference: dict[str, Any]) -> dict[str, Any]:
+    kind = fhir.referred_type(reference)
+    named = reference.get("display") if kind in DIRECTORY_TYPES else None
+    kept = {key: value for key, value in (("type", kind), ("display", named)) if value}
+    return kept or {"display": _("Not in this document")}
 
 
 def dump(value: Any) -> str:

@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import ProgrammingError
 from django.db.models import F, Value
+from psycopg.errors import InsufficientPrivilege
 
 from clinicportal.models import User
 from records.compiled import Allowed, IsAnyOf, Reading, run
@@ -35,9 +37,21 @@ RETURNING since
 """
 
 
+class Closed(Exception):
+    """The record is not open to the reader, or no longer: the wall takes their mark for no other."""
+
+
 def note(patient: Patient, *, by: User) -> datetime | None:
-    """Write down that `by` looks now; return when their earlier visit ended, None when there was none."""
-    [(since,)] = run(NOTE, [by.pk, patient.pk, VISIT])  # prepared: planning the wall would be most of it
+    """Write down that `by` looks now; return when their earlier visit ended, None when there was none.
+
+    Raises Closed when the record is not open to them at this moment; the transaction can't go on then.
+    """
+    try:
+        [(since,)] = run(NOTE, [by.pk, patient.pk, VISIT])  # prepared: planning the wall would be most of it
+    except ProgrammingError as error:
+        if isinstance(error.__cause__, InsufficientPrivilege):
+            raise Closed from error
+        raise
     return since
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from clinicportal.models import StaffRole, User
 from clinicportal.proofs import check_proved
@@ -14,12 +15,14 @@ from records.models.emergencies import BY_RIGHT, MOST_UNREVIEWED
 from records.models.grants import GrantQuerySet
 
 
-def check_can_take_away(user: User) -> None:
-    """Whether `user` may take a record out of the portal as data; printing what one reads needs no right of its own.
+def check_can_take_away(user: User, facility: UUID) -> None:
+    """Whether `user` may take a record of a facility out of the portal as data; printing it needs no right of its own.
 
+    Of several agreements about the facility each must have the right: what is taken may be readable by any of them.
     Whoever sits at an open session has to be the person: it asks for a fresh proof."""
-    agreements = Agreement.objects.in_force().filter(organisation=user.acting_for, may_export=True, ends_at__gt=Now())
-    if not agreements.exists():
+    agreements = Agreement.objects.in_force().filter(organisation=user.acting_for, facilities=facility)
+    rights = set(agreements.values_list("may_export", flat=True))
+    if rights != {True}:
         raise Denied(_("The agreement with your organisation does not include taking records away. You can print them"))
     check_proved(user, "export")
 
@@ -132,7 +135,7 @@ def check_not_judged(emergency: EmergencyAccess) -> None:
         raise Denied(_("The review is closed, and so is the record"))
 
 
-def check_can_print(user: User) -> None:
-    """A review is read on the screen: nothing of it leaves the portal."""
+def check_can_keep(user: User) -> None:
+    """Whether `user` may print what they read, or keep a file of it: a review is read on the screen alone."""
     if user.is_staff_member:
         raise Denied(_("You read this record for a review. It can't be printed or taken away"))

@@ -87,6 +87,7 @@ UPDATE {table} c SET
     label = coalesce(CASE WHEN c.type = ANY (%(of_medicines)s) THEN nullif(f.label, '') END, c.label),
     code = coalesce(CASE WHEN c.type = ANY (%(of_medicines)s) THEN nullif(f.code, '') END, c.code),
     medication = CASE WHEN c.type = ANY (%(of_medicines)s) THEN coalesce(f.medication, '') ELSE c.medication END,
+    {came}
     classes = ARRAY(
         SELECT DISTINCT class FROM unnest(c.own_classes || p.classes || f.classes || CASE WHEN EXISTS (
             -- about somebody whom we do not know yet, so we cannot know whether they may be seen
@@ -152,9 +153,18 @@ def settle_new(table: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
     return _settle("NOT known", {"final": False}, using, table=table)
 
 
+CAME = """
+    received_at = CASE WHEN c.type = ANY (%(of_medicines)s) AND c.medication <> coalesce(f.medication, '')
+                       THEN statement_timestamp() ELSE c.received_at END,
+"""
+"""A prescription whose medicine is another now has come anew: it is told as changed, and hidden by a stop of the feed
+that holds for what the feed brought since. What is about to be inserted gets its time when it is."""
+
+
 def _settle(which: str, parameters: dict[str, Any], using: str, *, table: str = "records_resource") -> int:
+    came = CAME if table == "records_resource" else ""
     with connections[using].cursor() as cursor:
-        statement = SETTLE.replace("{which}", which).replace("{table}", table)
+        statement = SETTLE.replace("{which}", which).replace("{table}", table).replace("{came}", came)
         cursor.execute(statement, {**parameters, "of_medicines": OF_MEDICINES})
         return cursor.rowcount
 

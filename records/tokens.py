@@ -12,9 +12,12 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 LENGTH = 100  # of PatientToken.token
+LONGEST, MOST = 500, 1_000
+"""Characters of one name or number that are looked at, and tokens of one patient: people have a few dozen."""
 
 # Letters that Unicode does not decompose but people type without their strokes.
 STROKES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ħ": "h", "ı": "i"})
@@ -32,12 +35,12 @@ def fold(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The folded words of a name, in their order: "Smith-Jones, Zoë" gives smith, jones, zoe."""
-    return [word[:LENGTH] for word in BETWEEN_WORDS.split(fold(text)) if word]
+    return [word[:LENGTH] for word in BETWEEN_WORDS.split(fold(text[:LONGEST])) if word]
 
 
 def identifier(value: str) -> str:
     """An identifier's letters and digits: "943 476 5919" and "943-476-5919" are one number."""
-    return "".join(letter for letter in fold(value) if letter.isalnum())[:LENGTH]
+    return "".join(letter for letter in fold(value[:LONGEST]) if letter.isalnum())[:LENGTH]
 
 
 def identifier_in_system(system: str, value: str) -> str:
@@ -55,23 +58,26 @@ def name_key(family: str, given: str) -> str:
 
     Accents, case, spaces and doubled letters do not tell two people apart in a hurry, so they are left out.
     """
-    last, first = words(DIGITS.sub("", family)), words(DIGITS.sub("", given))
+    last, first = (words(DIGITS.sub("", name[:LONGEST])) for name in (family, given))
     key = f"{''.join(last)},{first[0] if first else ''}"
     return DOUBLED.sub(r"\1", key)[:LENGTH] if last or first else ""
 
 
 def of_patient(patient: dict[str, Any]) -> set[str]:
-    """Every token of a FHIR Patient: all names, also former ones, the birth date and all identifiers."""
-    tokens = {word for text in name_texts(patient) for word in words(text)}
+    """The tokens of a FHIR Patient: the birth date, all identifiers and all names, also former ones, up to MOST."""
+    return set(islice(every_token(patient), MOST)) - {""}
+
+
+def every_token(patient: dict[str, Any]) -> Iterator[str]:
     birth_date = patient.get("birthDate")
     if birth_date and BIRTH_DATE.fullmatch(birth_date):
-        tokens.add(birth_date)
+        yield birth_date
     for one in patient.get("identifier") or ():
         if value := one.get("value"):
-            tokens.add(identifier(value))
-            tokens.add(identifier_in_system(one.get("system", ""), value))
-    tokens.discard("")
-    return tokens
+            yield identifier(value)
+            yield identifier_in_system(one.get("system", ""), value)
+    for text in name_texts(patient):
+        yield from words(text)
 
 
 def line(found: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from clinicportal import audit
+from clinicportal.addresses import number_of
 from clinicportal.models import User
 from clinicportal.proofs import Unproved
 from clinicportal.viewing import viewing
@@ -62,7 +63,8 @@ def moment_of(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    # In the first and the last year a zone may lead out of what there is.
+    return moment if moment.tzinfo and 1 < moment.year < 9999 else None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -194,7 +196,8 @@ def close_report(request: SignedIn, pk: UUID) -> HttpResponse:
 def keep_filter(request: SignedIn) -> HttpResponse:
     """Keep the filter at hand under a name, or drop one."""
     if "drop" in request.POST:
-        filters.drop(int(request.POST["drop"]) if request.POST["drop"].isdecimal() else 0, by=request.user)
+        if (dropped := number_of(request.POST["drop"])) is not None:
+            filters.drop(dropped, by=request.user)
         return redirect("records:patients")
     asked = filters.filter_of(request.POST)
     filters.keep(request.POST.get("name", ""), by=request.user, asked=asked)

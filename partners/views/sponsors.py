@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from clinicportal.addresses import number_of
 from clinicportal.requests import Request
 from clinicportal.rules import Denied, IllegalTransition, permits
 from clinicportal.sessions import BACKGROUND
@@ -124,9 +125,9 @@ def wants_correction(request: Request) -> bool:
 
 def earlier(request: Request, partner: PartnerOrganisation) -> dict[str, Any]:
     """What an earlier request of the organisation said, for asking once more."""
-    number = request.GET.get("again", "")
-    found = AccessRequest.objects.filter(organisation=partner, pk=number).first() if number.isdecimal() else None
-    return again(found) if found and len(number) < 18 else {}
+    number = number_of(request.GET.get("again", ""))
+    found = AccessRequest.objects.filter(organisation=partner, pk=number).first() if number is not None else None
+    return again(found) if found else {}
 
 
 @require_safe

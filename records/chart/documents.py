@@ -9,7 +9,7 @@ from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import User
 from clinicportal.viewing import viewing
-from records import access
+from records import access, policies
 from records.chart.frame import Frame, chart_of, open_frame
 from records.chart.rows import ROW, Row, newest, reading
 from records.display import documents, files, pages
@@ -35,6 +35,8 @@ def file(
 
     Raises Refused like `page`, also when it is not one we hand on.
     """
+    if take:
+        policies.check_can_keep(by)
     with viewing(by):
         frame = open_frame(patient_id, here, READ[here], by=by, row=document_id)
         found = [files.of(attachment) for row in frame.rows for attachment in files.attachments(row.fhir)]

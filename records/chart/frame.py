@@ -93,9 +93,13 @@ def open_frame(
     `named`: the page says who and where, so what its rows refer to without a name gets one.
     """
     opened = access.open_record(patient_id, here, by=by)
-    since = looks.note(opened.patient, by=by)
-    news = looks.news(opened.patient, since, by=by) if since else []
     about, rows = split(read(by, patient=opened.patient.pk, **values))
+    try:
+        since = looks.note(opened.patient, by=by)
+    except looks.Closed:
+        # It ended while it was read: a record with half of its rows, or none, would be taken for the whole.
+        raise access.refused(patient_id, here, by=by) from None
+    news = looks.news(opened.patient, since, by=by) if since else []
     if named:
         names.put((row.fhir for row in (*about, *rows) if row.type != "Patient"), opened.patient.source_id, by=by)
     return Frame(

@@ -61,7 +61,9 @@ def in_list(allowed: Allowed, show: str = "", **of: Any) -> QuerySet[Patient]:
         )
         patients = patients.filter(Exists(news), looks__user=allowed.user)
     if "caseload" in of:
-        mine = Membership.objects.in_force().filter(caseload=of["caseload"])
+        # Of a caseload that the reader has a grant for: who is in another says something about them.
+        granted = Grant.objects.in_force_for(allowed.user).values("caseload")
+        mine = Membership.objects.in_force().filter(caseload=of["caseload"], caseload__in=granted)
         patients = patients.filter(pk__in=mine.values("patient"))
     return patients
 

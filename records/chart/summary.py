@@ -55,7 +55,7 @@ READ_ALL = reading(
 def page(patient_id: UUID, *, by: User, printed: bool = False) -> pages.SummaryPage:
     """The summary; `printed` as it goes onto paper, with a stamp that leads back to the event that was written down."""
     if printed:
-        policies.check_can_print(by)
+        policies.check_can_keep(by)
     with viewing(by):
         frame = open_frame(patient_id, "print" if printed else "summary", READ, by=by)
         stamp = stamp_of(frame, by=by) if printed else None
@@ -89,14 +89,14 @@ def stamp_of(frame: Frame, *, by: User) -> pages.Stamp:
 def take(patient_id: UUID, *, by: User) -> str:
     """The summary as a FHIR document (records/ips.py), having written down that `by` took it."""
     with viewing(by):
-        policies.check_can_take_away(by)
         frame = open_frame(patient_id, "summary", READ_ALL, by=by, named=True)
+        policies.check_can_take_away(by, frame.patient.source.facility_id)
+        patient = [row for row in frame.banner if row.type == "Patient"]
+        if not patient:
+            raise Denied(_("This record can't be taken away: its patient is not in your access"))
         event = access.write_down(
             audit.Type.RECORD_TAKEN, frame.opened, "summary", by=by, detail={"form": "IPS document"}
         )
-    patient = [row for row in frame.banner if row.type == "Patient"]
-    if not patient:
-        raise Denied(_("This record can't be taken away: its patient is not in your access"))
     rows = [*patient, *of_type(frame.banner, "AllergyIntolerance"), *frame.rows]
     return ips.document(rows, facility=frame.facility, now=timezone.now(), document_id=event)
 

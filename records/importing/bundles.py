@@ -205,7 +205,7 @@ class Places:
 
 
 NOWHERE = (-1, -1)
-MOST_ENTRIES = 250_000
+MOST_ENTRIES = 150_000
 """More make no Bundle of theirs: what is kept about each entry would no longer be little."""
 
 

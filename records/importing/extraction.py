@@ -177,12 +177,17 @@ class Extraction:
                 awaits |= waiting_for(logical, arrived.addresses)
         if b"?" in plain and b"?identifier=" in plain:
             awaits |= waiting_for(in_text(plain), arrived.addresses)
+        refuse_crowd(len(awaits) + len(others))
         system, code, label = code_of(resource, shape.code)
         meta = resource.get("meta") or NOTHING
         version_id, last_updated = text(meta.get("versionId"))[:64], start_of(meta.get("lastUpdated"))
         holds = "{}"
         if kind in CONTENTS or not NAMING.isdisjoint(resource):
-            holds = as_array([self.id_of(target) for target in contents_of(resource, arrived.addresses)])
+            contents = [self.id_of(target) for target in contents_of(resource, arrived.addresses)]
+            if len(contents) > MOST_HELD:
+                detail = f"refers to more than {MOST_HELD:,} resources that it may repeat"
+                raise Unreadable(Reason.TOO_LARGE, detail)
+            holds = as_array(contents)
         digest = self.digest_of(raw, arrived.classes)
         id = self.id_of(f"{kind}/{arrived.fhir_id}")
         columns = "\t".join((
@@ -211,6 +216,7 @@ class Extraction:
             taken.tokens = frozenset(tokens.of_patient(resource))
             taken.patient = patient_columns(resource, taken, self.source_id, self.mrn_system)
             taken.links = tuple(links_of(resource, arrived.addresses))
+            refuse_crowd(len(taken.links))
         elif arrived.type == "Consent":
             taken.consent = resource
         elif arrived.type in DIRECTORY_TYPES:
@@ -349,6 +355,15 @@ def names_others(raw: bytes, kind: str, about: str | None) -> bool:
     return name + b'"' not in raw and name + b"/_history/" not in raw
 
 
+MOST_NAMED = 10_000
+"""Further patients, links, or references that wait for what they point at, of one resource: each is a row."""
+
+
+def refuse_crowd(number: int) -> None:
+    if number > MOST_NAMED:
+        raise Unreadable(Reason.TOO_LARGE, f"names more than {MOST_NAMED:,} patients besides its own")
+
+
 def others_in(raw: bytes, logical: list[str], addresses: Addresses, about: str | None) -> frozenset[str]:
     """`Patient/id` of the patients anywhere in the text, or named by what `by_identifiers` found, but for `about`."""
     asked = [*in_text(raw), *logical]
@@ -433,17 +448,25 @@ def code_in(value: Any) -> str:
     return ""
 
 
+LONGEST_TIME = 40
+"""Characters of a dateTime: "2026-11-25T07:00:00.123456789+01:00" has 35. What is kept in memory is no longer."""
+
+
 def first_time(resource: dict[str, Any], paths: tuple[str, ...], moment_of: Callable[[Any], str]) -> str:
     for path in paths:
         if value := resource.get(path):
             if type(value) is dict:
                 value = value.get("start") or value.get("end")
-            if type(value) is str and (time := moment_of(value)):
+            if type(value) is str and len(value) <= LONGEST_TIME and (time := moment_of(value)):
                 return time
     return NULL
 
 
 # ---------------------------------------------------------------- what it holds
+
+
+MOST_HELD = 50_000
+"""Ids in `Resource.holds`: the largest Provenance of a whole record has a few thousand."""
 
 
 def contents_of(resource: dict[str, Any], addresses: Addresses) -> Iterator[str]:
@@ -459,8 +482,12 @@ def contents_of(resource: dict[str, Any], addresses: Addresses) -> Iterator[str]
 
 
 def named_in(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """References that say in words what they point at: why something was done, what a plan is about. Not recursive."""
-    waiting: list[Any] = [resource[name] for name in NAMING.intersection(resource)]
+    """References that say in words what they point at: why something was done, what a plan is about."""
+    return saying([resource[name] for name in NAMING.intersection(resource)])
+
+
+def saying(waiting: list[Any]) -> Iterator[dict[str, Any]]:
+    """The references in these elements, however deep, that have words. Not recursive."""
     while waiting:
         element = waiting.pop()
         if isinstance(element, dict):
@@ -531,12 +558,13 @@ CONTENTS: dict[str, Any] = {
     "Media": lambda media: binaries([media.get("content")]),
     "Observation": of_fields("hasMember"),
     "Provenance": of_fields("target"),
+    "QuestionnaireResponse": lambda response: saying([response.get("item")]),
 }
 
 NAMING = frozenset({
-    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "diagnosis", "encounter", "event",
-    "evidence", "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference",
-    "supportingInfo", "supportingInformation",
+    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "device", "diagnosis", "encounter",
+    "event", "evidence", "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference",
+    "specimen", "statusReasonReference", "supportingInfo", "supportingInformation",
 })  # fmt: skip
 """Elements of any type whose references may carry the name of a problem, a result or a procedure ("display")."""
 REPEATED = SHAPES.keys() - {"Patient", "RelatedPerson"}

@@ -15,6 +15,8 @@ import orjson
 
 MAX_BYTES = 16 * 2**20
 """Of one resource: official examples carry attachments over 1 MB, and a list of all targets is large too."""
+MOST_PARTS = 250_000
+"""Objects, lists and values of one resource: in memory many small ones take twenty times their text."""
 MAX_DEPTH = 64
 """Of nested objects and arrays: FHIR's deepest (questionnaires) stay below 30."""
 
@@ -80,6 +82,8 @@ def parse(raw: bytes) -> dict[str, Any]:
     """The JSON object that `raw` is. Raises Unreadable."""
     if len(raw) > MAX_BYTES:
         raise Unreadable(Reason.TOO_LARGE, f"{len(raw):,} bytes: a resource may have {MAX_BYTES:,}")
+    if len(raw) > MOST_PARTS and parts_of(raw) > MOST_PARTS:
+        raise Unreadable(Reason.TOO_LARGE, f"more than {MOST_PARTS:,} objects, lists and values")
     if nests_deeper_than(MAX_DEPTH, raw):
         raise Unreadable(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
     try:
@@ -140,6 +144,17 @@ NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 # With an open string taken to the end of the text, which would be read again from each of its quotes otherwise.
 BRACKET_OR_STRING = re.compile(STRING + rb"?+|[{}\[\]]", re.DOTALL)
+
+
+PART_OR_STRING = re.compile(STRING + rb"?+|[{\[,]", re.DOTALL)
+
+
+def parts_of(raw: bytes) -> int:
+    """Objects, lists, and values behind a comma, in a text; its strings are left out when there seem to be too many."""
+    number = sum(map(raw.count, (b"{", b"[", b",")))
+    if number <= MOST_PARTS:
+        return number
+    return sum(token[0][:1] != b'"' for token in PART_OR_STRING.finditer(raw))
 
 
 def nests_deeper_than(limit: int, raw: bytes) -> bool:

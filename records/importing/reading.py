@@ -23,7 +23,7 @@ import orjson
 
 from records import labels
 from records.importing import rejections
-from records.importing.bundles import MOST_ENTRIES, Bundle, Entry, read_bundle, skip_space
+from records.importing.bundles import MOST_ENTRIES, Bundle, Entry, Span, read_bundle, skip_space
 from records.importing.parsing import FHIR_ID, MAX_BYTES, STRING, Reason, Unreadable, identity, parse
 from records.importing.references import DIRECTORY_TYPES, Addresses, literal
 
@@ -286,6 +286,7 @@ def read(file: File, addresses: Addresses, on_progress: Callable[[int], None] | 
             for outcome in by_lines(stream, file.name, addresses) if file.by_lines else whole(stream, file, addresses):
                 number = getattr(outcome, "number", number)
                 yield outcome
+                del outcome  # or its document is in memory while the next is read
             raise_what_broke(stream)
     except Bomb as bomb:
         yield Refused(
@@ -480,11 +481,19 @@ def addresses_of_entries(bundle: Bundle) -> dict[str, str]:
     """fullUrl -> Type/id of the entries, for references between them, forward ones included."""
     found = {}
     for entry in bundle.each():
-        url = text_part(bundle, entry, b"fullUrl")
+        url = "" if is_long(entry.parts.get(b"fullUrl")) else text_part(bundle, entry, b"fullUrl")
         document = object_in(bundle.small(entry.parts.get(b"resource"))) if url else None
-        if document and (fhir_id := document.get("id") or id_in(url)):
-            found[url] = f"{document.get('resourceType')}/{fhir_id}"
+        if document and (target := literal(f"{document.get('resourceType')}/{document.get('id') or id_in(url)}")):
+            found[url] = target
     return found
+
+
+LONGEST_ADDRESS = 200
+"""Of one entry; they are kept in memory while a Bundle is read."""
+
+
+def is_long(address: Span | None) -> bool:
+    return address is not None and address.end - address.start > LONGEST_ADDRESS + 2  # its quotes
 
 
 def text_part(bundle: Bundle, entry: Entry, part: bytes) -> str:
@@ -507,6 +516,10 @@ def receive_entry(
     if (length := entry.end - entry.start) > MAX_BYTES:
         start = bundle.text[entry.start : entry.start + KEPT]
         yield Refused(name, number, Reason.TOO_LARGE, too_large(length), start, whole=False)
+        return
+    if is_long(entry.parts.get(b"fullUrl")):
+        detail = f"fullUrl: an address may have {LONGEST_ADDRESS} bytes"
+        yield Refused(name, number, Reason.TOO_LARGE, detail, bundle.text[entry.start : entry.end])
         return
     raw = bundle.small(entry.parts.get(b"resource"))
     request = object_in(bundle.small(entry.parts.get(b"request"))) or {}

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-IN_TEXT = re.compile(rb'("reference"\s*:\s*")((?:[^"\\]|\\.)*)(?=")', re.DOTALL)
+IN_TEXT = re.compile(rb'("reference"\s*:\s*")([^"\\]*+(?:\\.[^"\\]*+)*+)(?=")', re.DOTALL)
 FOREIGN = re.compile(rb'"reference"\s*:\s*"(?:urn:|https?:|[A-Za-z]+\?)')
 LITERAL = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?identifier=([^&]*)")
@@ -30,11 +30,23 @@ MOST_IN_MEMORY = 50_000
 """Identifiers, 12 MB. References to others wait for the process that writes, which asks the database."""
 
 
-@lru_cache(maxsize=8192)  # neighbouring lines name the same patient and encounter
+LONGEST = 250
+"""Characters of a reference of our own style: two ids of 64, a type, `_history`. None that is kept is longer."""
+
+
 def literal(reference: str) -> str | None:
     """`Type/id` of a literal reference, without a version; None for every other style."""
+    return found_literal(reference) if len(reference) <= LONGEST else None
+
+
+@lru_cache(maxsize=8192)  # neighbouring lines name the same patient and encounter
+def found_literal(reference: str) -> str | None:
     match = LITERAL.fullmatch(reference)
     return match[1] if match else None
+
+
+LONGEST_TOKEN = 2_000
+"""Characters of a conditional reference, and of an identifier with its system that one can name."""
 
 
 @dataclass
@@ -68,18 +80,18 @@ class Directory:
 def keys_of(resource: dict[str, Any]) -> list[bytes]:
     """The keys of a resource's identifiers."""
     kind = resource["resourceType"]
-    return [key_of(kind, f"{one.get('system', '')}|{one.get('value', '')}") for one in resource.get("identifier") or ()]
+    tokens = (f"{one.get('system', '')}|{one.get('value', '')}" for one in resource.get("identifier") or ())
+    return [key_of(kind, token) for token in tokens if len(token) <= LONGEST_TOKEN]
 
 
-@lru_cache(maxsize=8192)
 def key_of(kind: str, token: str) -> bytes:
-    """What stands for a type and an identifier ("system|value") of any length, in memory and in the database."""
+    """What stands for a type and an identifier ("system|value"), in memory and in the database."""
     return blake2b(f"{kind}?{token}".encode(), digest_size=16).digest()
 
 
 def conditional(reference: str) -> tuple[str, str] | None:
-    """(type, "system|value") of a conditional reference by identifier; None for others."""
-    match = CONDITIONAL.fullmatch(reference)
+    """(type, "system|value") of a conditional reference by identifier; None for others, and for too long ones."""
+    match = CONDITIONAL.fullmatch(reference) if len(reference) <= LONGEST_TOKEN else None
     return (match[1], unquote(match[2])) if match else None
 
 

@@ -237,6 +237,7 @@ class Reading:
                 if len(batch.taken) >= rows or batch.size >= BYTES:
                     yield batch, self.progress(file)
                     batch, rows = Batch(), ROWS
+                del outcome  # or its document is in memory while the next is read
             self.done += file.size
             self.position = 0
             yield None, self.progress(file, file_done=True)

@@ -18,10 +18,20 @@ from clinicportal.viewing import viewing
 from records import access, feeds
 from records.importing import drops, storing
 from records.importing.storing import AlreadyRunning, Stopped, only_import_of
-from records.models import FeedStop, Import, Membership, Move, Patient, Resource, ResourceVersion, Source
+from records.models import FeedStop, Import, Membership, Move, Patient, Resource, ResourceVersion, Section, Source
 from tests import factories as make
 from tests.factories import WORKER, days
-from tests.records.feeds import Feed, counts, import_in_a_process, ndjson, observation, organization, patient, ref
+from tests.records.feeds import (
+    Feed,
+    about,
+    counts,
+    import_in_a_process,
+    ndjson,
+    observation,
+    organization,
+    patient,
+    ref,
+)
 
 LONG_AGO = time.time() - 3600
 
@@ -51,6 +61,34 @@ def operator(db):
 @pytest.fixture
 def second(db):
     return make.signed_in(make.make_user("Second Operator", staff_roles=["operator"]), None)
+
+
+MEDICINE = {"resourceType": "Medication", "id": "d1", "code": {"text": "The right medicine"}}
+
+
+def test_the_name_of_a_medicine_that_a_stopped_feed_brought_is_hidden_with_what_it_is_prescribed_by(
+    feed, source, organisation, facility, guest
+):
+    prescribed = {"medicationReference": ref("Medication/d1"), "status": "active", "intent": "order"}
+    feed.send(patient(), MEDICINE, about("MedicationRequest", "m1", **prescribed), organization("o"))
+    Resource.objects.using(WORKER).update(received_at=days(-2))
+    Patient.objects.using(WORKER).update(received_at=days(-2))
+    make.make_agreement(organisation, facility)
+    make.make_grant(guest, make.make_caseload(organisation, facility, feed.patient("p1")), sections=Section.values)
+
+    def shown() -> list[str]:
+        with viewing(guest):
+            return list(Resource.objects.visible_to(guest).filter(section="medicines").values_list("label", flat=True))
+
+    feed.send(MEDICINE)
+    assert shown() == ["The right medicine"]
+    assert feed.resource("MedicationRequest/m1").received_at < days(-1), "nothing has changed"
+    feed.send({**MEDICINE, "code": {"text": "A wrong medicine"}})
+    assert shown() == ["A wrong medicine"]
+    FeedStop.objects.using(WORKER).create(
+        source=source, hidden_since=days(-1), reason="wrong medicines", stopped_by=make.make_user("Operator")
+    )
+    assert shown() == []
 
 
 # ---------------------------------------------------------------- the folder

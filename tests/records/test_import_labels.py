@@ -92,6 +92,9 @@ NAMING = {
     "Observation": {"focus": [NAMED]},
     "Composition": {"event": [{"detail": [NAMED]}]},
     "DocumentReference": {"context": {"encounter": [NAMED]}},
+    "DiagnosticReport": {"specimen": [NAMED]},
+    "MedicationDispense": {"statusReasonReference": NAMED},
+    "QuestionnaireResponse": {"item": [{"linkId": "1", "item": [{"answer": [{"valueReference": NAMED}]}]}]},
 }
 
 

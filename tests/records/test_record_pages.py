@@ -242,7 +242,7 @@ def test_the_outsider_can_neither_print_nor_take_nor_report(outsider, patient, g
     other = make.client_for(outsider)
     assert other.get(f"/patients/{patient.pk}/print/").status_code == 404
     assert other.post(f"/patients/{patient.pk}/report/", {"kind": "other", "text": "x"}).status_code == 404
-    assert other.post(f"/patients/{patient.pk}/take/").status_code == 403
+    assert other.post(f"/patients/{patient.pk}/take/").status_code == 404
     assert not RecordReport.objects.exists()
     assert [events(f"record-{what}") for what in ("printed", "taken", "reported")] == [[], [], []]
 
@@ -261,7 +261,7 @@ def proved(guest, everything) -> Client:
 
 def test_without_a_fresh_proof_nothing_is_taken(guest, patient, grant, may_export):
     with viewing(guest), pytest.raises(Unproved):
-        policies.check_can_take_away(guest)
+        policies.check_can_take_away(guest, patient.source.facility_id)
     with pytest.raises(Unproved):
         summary.take(patient.pk, by=guest)
     assert not events("record-taken")

@@ -1,4 +1,5 @@
-"""Made-up worlds: partners, grants, labels, links, opt-outs and emergencies by chance, and who may see what of them.
+"""Made-up worlds: partners, grants, labels, links, opt-outs, medicines that get another name, look-ups, emergencies and
+their reviews by chance, and who may see what of them.
 
 `World.allows` states the rule in plain Python. It reads what the feeds said and what was done since, as kept here; of
 the portal's code it uses the words of the rule and no query. Each thing that a feed says has a mark that stands nowhere
@@ -34,6 +35,7 @@ from records.models import (
     PatientLink,
     RequestedLabel,
     Resource,
+    ReviewReading,
     Section,
     Suspension,
 )
@@ -69,6 +71,15 @@ class Said:
     before: Said | None = None
 
 
+@dataclass(frozen=True)
+class Medicine:
+    """What a source's Medication says that it is; what is stated to be taken points at it and says no name."""
+
+    mark: str
+    classes: frozenset[str]
+    came: int = 1
+
+
 @dataclass
 class World:
     seed: int
@@ -76,6 +87,8 @@ class World:
     said: dict[str, Said] = field(default_factory=dict)
     of_patient: dict[Name, frozenset[str]] = field(default_factory=dict)
     """Labels on the Patient itself."""
+    medicines: dict[str, Medicine] = field(default_factory=dict)
+    """By source."""
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311 - the same world for the same seed
@@ -125,7 +138,7 @@ class World:
         return frozenset(self.chance.sample(SENSITIVE, self.chance.choice([1, 1, 2])))
 
     def first(self, source: str) -> list[Json]:
-        sent = []
+        sent = [self.medicine(source, came=1)]
         for name in [one for one in self.names if one[0] == source]:
             self.of_patient[name] = self.labels(0.15) - {"restricted"}
             sent.append(
@@ -141,6 +154,20 @@ class World:
         self.chance.shuffle(sent)
         return sent
 
+    def medicine(self, source: str, *, came: int) -> Json:
+        known = self.medicines[source] = Medicine(self.mark(), self.labels(), came)
+        code, version = concept(known.mark), {"versionId": str(came), **meta(known.classes)}
+        return {"resourceType": "Medication", "id": "d", "code": code, "meta": version}
+
+    def taken(self, said: Said) -> Medicine | None:
+        """The medicine that a statement points at."""
+        return self.medicines[said.about[0]] if "/MedicationStatement/" in said.key else None
+
+    def quoted(self, said: Said) -> set[str]:
+        """Marks of other things that it says in words."""
+        taken = self.taken(said)
+        return {*said.quotes, *([taken.mark] if taken else [])}
+
     def say(self, key: str, kind: str, about: Name, before: Said | None = None) -> Json:
         """Something new about `about`, kept here and as FHIR."""
         mark, section = self.mark(), BODIES[kind][0]
@@ -154,11 +181,11 @@ class World:
         repeats: frozenset[str] = frozenset()
         quotes: frozenset[str] = frozenset()
         body = BODIES[kind][1](mark)
-        if kind in ("MedicationRequest", "Procedure") and self.often(0.4):
+        if kind in QUOTING and self.often(0.4):
             problem = f"{about[0]}/Condition/{about[1]}"
             quotes, repeats = frozenset({self.said[problem].mark}), frozenset({problem})
-            words = {"display": self.said[problem].mark}
-            body["reasonReference"] = [{"reference": f"Condition/Condition-{about[1]}", **words}]
+            words = {"reference": f"Condition/Condition-{about[1]}", "display": self.said[problem].mark}
+            body |= QUOTING[kind](words)
         if kind == "DiagnosticReport" and self.often(0.6):
             body["result"] = [ref(f"Observation/Observation-{about[1]}")]
             repeats = frozenset({f"{about[0]}/Observation/{about[1]}"})
@@ -196,6 +223,8 @@ class World:
                 deleted.append(
                     {"request": {"method": "DELETE", "url": f"{kind.partition(':')[0]}/{kind}-{id}".replace(":", "-")}}
                 )
+        if self.often(0.5):
+            sent.append(self.medicine(source, came=2))
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": deleted}
         return [*sent, *([bundle] if deleted else [])]
 
@@ -222,6 +251,7 @@ class World:
         for user, organisation in self.sessions:
             for _ in range(self.chance.choice([1, 2, 3])):
                 self.grant(user, organisation)
+        self.reviewer = make.make_user("Reviewer", staff_roles=["reviewer"], roles_checked_at=make.days(0))
         for user, _ in self.sessions:
             user.proofs = {settings.STEP_UP["export"]: timezone.now()}
 
@@ -329,6 +359,36 @@ class World:
         if not EmergencyAccess.objects.using(WORKER).filter(guest=user, patient_id=self.ids[name]).exists():
             make.make_emergency(make.signed_in(user, organisation), self.row(name))
 
+    def end_emergency(self) -> None:
+        EmergencyAccess.objects.using(WORKER).filter(ended_at=None).update(ended_at=timezone.now())
+
+    def review(self) -> None:
+        for one in EmergencyAccess.objects.using(WORKER).order_by("started_at", "pk")[:1]:
+            until = timezone.now() + timedelta(hours=1)
+            ReviewReading.objects.using(WORKER).create(emergency=one, reviewer=self.reviewer, ends_at=until)
+
+    def judge(self) -> None:
+        facts = {"status": "justified", "reviewed_by": self.reviewer, "reviewed_at": timezone.now()}
+        EmergencyAccess.objects.using(WORKER).update(**facts)
+
+    def look_up(self) -> None:
+        rights = Grant.objects.using(WORKER).filter(may_look_up=True, under=None).order_by("given_at", "pk")
+        for right in self.chance.sample(list(rights), min(len(rights), 1)):
+            make.make_grant(
+                right.guest, organisation=right.organisation, patient=self.row(self.chance.choice(self.names)),
+                under=right, sections=right.sections, classes=right.classes,
+            )  # fmt: skip
+
+    def resume_feed(self) -> None:
+        two = {"resume_asked_by": make.make_user("Operator"), "resumed_by": make.make_user("Second operator")}
+        FeedStop.objects.using(WORKER).filter(resumed_at=None).update(resumed_at=timezone.now(), **two)
+
+    def leave_facility(self) -> None:
+        one = self.chance.choice(list(Agreement.objects.using(WORKER).order_by("starts_at", "pk")))
+        one.facilities.through.objects.using(WORKER).filter(
+            agreement=one, facility=self.chance.choice(list(self.feeds.values())).source.facility
+        ).delete()
+
     # ------------------------------------------------------------ the rule, in plain words
 
     def read(self) -> None:
@@ -376,6 +436,8 @@ class World:
         for one in self.asked_back(said.about):
             if one.resource_id == self.id_of(said.key) if one.resource_id else one.section in ("", said.section):
                 found.add(one.sensitive_class)
+        if taken := self.taken(said):
+            found |= taken.classes
         for key in said.repeats - seen:
             found |= self.classes_of(self.said[key], seen | {said.key})
         return found
@@ -384,24 +446,27 @@ class World:
         source, kind, id = key.split("/")
         return self.resources[f"{source}/{kind.partition(':')[0]}/{kind.replace(':', '-')}-{id}"]
 
-    def patient_visible(self, user: User, organisation: Organisation, name: Name) -> bool:
+    def patient_visible(self, user: User, organisation: Organisation | None, name: Name) -> bool:
         classes, came = self.classes_of_patient(name), self.patients[self.ids[name]].received_at
         return self.visible(user, organisation, name, frozenset(), Section.DEMOGRAPHICS, classes, came)
 
-    def allows(self, user: User, organisation: Organisation, said: Said) -> bool:
+    def allows(self, user: User, organisation: Organisation | None, said: Said) -> bool:
         if said.gone:
             return False
-        came = self.looked_at - timedelta(hours=2) if said.came == 1 else self.looked_at
+        taken = self.taken(said)
+        last = max(said.came, taken.came if taken else 1)
+        came = self.looked_at - timedelta(hours=2) if last == 1 else self.looked_at
         classes = self.classes_of(said)
         return self.visible(user, organisation, said.about, said.others, said.section, classes, came)
 
     def visible(
-        self, user: User, organisation: Organisation, about: Name, others: frozenset[Name], section: str,
+        self, user: User, organisation: Organisation | None, about: Name, others: frozenset[Name], section: str,
         classes: set[str], came: datetime,
     ) -> bool:  # fmt: skip
         source = self.feeds[about[0]].source
         site = source.facility_id
-        if self.paused(user_id=user.pk) or self.paused(organisation_id=organisation.pk):
+        chosen = organisation and organisation.pk
+        if self.paused(user_id=user.pk) or (chosen and self.paused(organisation_id=chosen)):
             return False
         stops = [one for one in self.rows[FeedStop] if one.resumed_at is None and one.source_id == source.pk]
         if any(one.hidden_since <= came for one in stops):
@@ -410,24 +475,26 @@ class World:
             (grant, agreement)
             for grant in self.rows[Grant]
             for agreement in self.rows[Agreement]
-            if (grant.guest_id, grant.organisation_id, grant.ended_at) == (user.pk, organisation.pk, None)
-            and agreement.organisation_id == organisation.pk
+            if (grant.guest_id, grant.organisation_id, grant.ended_at) == (user.pk, chosen, None)
+            and agreement.organisation_id == chosen
             and self.in_force(grant)
             and self.in_force(agreement)
             and not self.paused(grant_id=grant.pk)
+            and self.may_still_look_up(grant, agreement)
         ]
         allows = partial(self.pair_allows, site=site, section=section, classes=classes)
         everybody = {about, *others}
         if any(allows(*pair, names=everybody) for pair in pairs) and not self.refused(everybody, organisation):
             return True
         mine = [one for one in self.rows[EmergencyAccess] if one.guest_id == user.pk and one.ended_at is None]
-        mine = [one for one in mine if one.organisation_id == organisation.pk and one.patient_id == self.ids[about]]
-        if not any(one.started_at <= self.now < one.ends_at for one in mine):
-            return False
-        if not any(
-            grant.may_use_emergency_access and agreement.may_use_emergency_access and site in self.sites[agreement.pk]
+        mine = [one for one in mine if one.organisation_id == chosen and one.patient_id == self.ids[about]]
+        by_own = any(one.started_at <= self.now < one.ends_at for one in mine) and any(
+            grant.may_use_emergency_access
+            and agreement.may_use_emergency_access
+            and site in self.sites.get(agreement.pk, ())
             for grant, agreement in pairs
-        ):
+        )
+        if not (by_own or self.reviews(user, about, site)):
             return False
         if classes & {"psychotherapy", "unknown"} or (section == Section.DOCUMENTS and "restricted" in classes):
             return False
@@ -436,11 +503,29 @@ class World:
             for other in others
         )
 
+    def may_still_look_up(self, grant: Grant, agreement: Agreement) -> bool:
+        """Whether what was looked up may still be read: while the right does by which it was."""
+        if grant.under_id is None:
+            return True
+        [right] = [one for one in self.rows[Grant] if one.pk == grant.under_id]
+        stands = right.may_look_up and right.ended_at is None and self.in_force(right)
+        return stands and agreement.may_look_up and not self.paused(grant_id=right.pk)
+
+    def reviews(self, user: User, about: Name, site: Any) -> bool:
+        """Whether a review by `user` opens it: of an emergency access that nobody has judged, as far as that went."""
+        held = {one.pk: one for one in self.rows[EmergencyAccess]}
+        readings = [one for one in self.rows[ReviewReading] if one.reviewer_id == user.pk and self.in_force(one)]
+        emergencies = [held[one.emergency_id] for one in readings]
+        return any(
+            one.status == "opened" and one.patient_id == self.ids[about] and site in one.facilities
+            for one in emergencies
+        )
+
     def pair_allows(
         self, grant: Grant, agreement: Agreement, *, names: set[Name], site: Any, section: str, classes: set[str]
     ) -> bool:
         return (
-            site in self.sites[agreement.pk]
+            site in self.sites.get(agreement.pk, ())
             and section in grant.sections
             and section in agreement.sections
             and classes <= set(grant.classes)
@@ -454,10 +539,12 @@ class World:
         members = [one for one in self.rows[Membership] if one.caseload_id == grant.caseload_id]
         return any(one.patient_id == self.ids[name] and self.in_force(one) for one in members)
 
-    def refused(self, names: set[Name], organisation: Organisation) -> bool:
+    def refused(self, names: set[Name], organisation: Organisation | None) -> bool:
         people = {self.ids[one] for name in names for one in self.person(name)}
         return any(
-            one.patient_id in people and one.organisation_id in (None, organisation.pk) and self.in_force(one)
+            one.patient_id in people
+            and one.organisation_id in (None, organisation and organisation.pk)
+            and self.in_force(one)
             for one in self.rows[OptOut]
             if not one.evidence.startswith(links.UNITED)
         )
@@ -471,7 +558,8 @@ class World:
 
 
 READ = (
-    Agreement, EmergencyAccess, FeedStop, Grant, Membership, OptOut, PatientLink, RequestedLabel, Suspension,
+    Agreement, EmergencyAccess, FeedStop, Grant, Membership, OptOut, PatientLink, RequestedLabel, ReviewReading,
+    Suspension,
 )  # fmt: skip
 RIGHTS = ("may_look_up", "may_use_emergency_access")
 CHANGES = {
@@ -480,6 +568,9 @@ CHANGES = {
     "a link is undone": World.unlink, "something is held back": World.hold_back, "it is given back": World.give_back,
     "a patient leaves a caseload": World.leave_caseload, "an agreement narrows": World.narrow_agreement,
     "a feed is stopped": World.stop_feed, "an emergency begins": World.begin_emergency,
+    "emergencies end": World.end_emergency, "one is reviewed": World.review, "they are judged": World.judge,
+    "a patient is looked up": World.look_up, "feeds are resumed": World.resume_feed,
+    "an agreement leaves a facility": World.leave_facility,
 }  # fmt: skip
 
 
@@ -499,6 +590,15 @@ def attached(mark: str) -> list[Json]:
     return [{"attachment": {"contentType": "text/plain", "data": data}}]
 
 
+QUOTING: dict[str, Any] = {
+    "MedicationRequest": lambda words: {"reasonReference": [words]},
+    "Procedure": lambda words: {"reasonReference": [words]},
+    "Encounter": lambda words: {"diagnosis": [{"condition": words}]},
+    "CarePlan": lambda words: {"addresses": [words]},
+    "QuestionnaireResponse": lambda words: {"item": [{"linkId": "1", "answer": [{"valueReference": words}]}]},
+}
+"""Where a type says the name of a problem."""
+
 BODIES: dict[str, tuple[str, Any]] = {
     "Condition": ("problems", lambda m: {"code": concept(m), "onsetDateTime": TIME}),
     "MedicationRequest": (
@@ -506,6 +606,16 @@ BODIES: dict[str, tuple[str, Any]] = {
         lambda m: {
             "medicationCodeableConcept": concept(m), "status": "active", "intent": "order", "authoredOn": TIME,
         },
+    ),
+    "MedicationStatement": (
+        "medicines",
+        lambda m: {
+            "medicationReference": ref("Medication/d"), "status": "active", "effectiveDateTime": TIME,
+            "dosage": [{"text": m}],
+        },
+    ),
+    "QuestionnaireResponse": (
+        "documents", lambda m: {"questionnaire": f"urn:test:{m}", "status": "completed", "authored": TIME},
     ),
     "AllergyIntolerance": ("allergies", lambda m: {"code": concept(m), "recordedDate": TIME}),
     "Observation": (

@@ -23,6 +23,7 @@ from records.models import (
 from tests import factories as make
 from tests.records.emergency.acts import Status, events, sees
 from tests.records.test_lookup_pages import text
+from tests.records.test_record_pages import document
 from tests.records.test_wall import save
 
 # ---------------------------------------------------------------- review
@@ -81,6 +82,19 @@ def test_what_a_second_one_opened_is_not_told_with_the_first(desk, guest, hidden
     desk.get(f"/patients/{hidden.pk}/documents/")
     assert [seen.section for seen in reviews.opened_by(first) if seen.section] == ["problems"]
     assert [seen.section for seen in reviews.opened_by(second) if seen.section] == ["documents"]
+
+
+def test_what_was_taken_away_and_reported_in_an_emergency_is_told_in_its_review(desk, guest, hidden):
+    emergency = make.make_emergency(guest, hidden)
+    held = document(hidden, ("application/pdf", b"%PDF-1.7"))
+    address = f"/patients/{hidden.pk}/"
+    assert desk.get(f"{address}documents/{held.pk}/file/0/?take=1").status_code == 200
+    assert desk.post(f"{address}report/", {"kind": "other", "text": "This is not hers"}).status_code == 302
+    told = {(seen.what, seen.section) for seen in reviews.opened_by(emergency)}
+    assert {("Record taken", "documents"), ("Record reported", "summary")} <= told
+    [taken] = events("record-taken")
+    assert (taken.object_type, taken.object_id) == ("records.emergencyaccess", str(emergency.pk))
+    assert taken.detail == {"object": str(held.pk)}
 
 
 def test_not_justified_ends_it_and_pauses_the_guest_where_asked(office, desk, guest, hidden):

@@ -44,6 +44,11 @@ def test_it_opens_whom_a_look_up_does_not_find_for_an_hour(proved, facility, hid
     assert AuditSubject.objects.using("auditor").get(event_id=started.id).patient_id == hidden.pk
 
 
+def test_an_agreement_without_a_facility_beside_it_changes_nothing(proved, organisation, facility, hidden):
+    make.make_agreement(organisation, may_use_emergency_access=True)
+    assert begins(proved, facility).facilities == [facility.pk]
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [

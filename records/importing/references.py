@@ -84,7 +84,6 @@ def keys_of(resource: dict[str, Any]) -> list[bytes]:
     return [key_of(kind, token) for token in tokens if len(token) <= LONGEST_TOKEN]
 
 
-@lru_cache(maxsize=8192)
 def key_of(kind: str, token: str) -> bytes:
     """What stands for a type and an identifier ("system|value"), in memory and in the database."""
     return blake2b(f"{kind}?{token}".encode(), digest_size=16).digest()

@@ -136,6 +136,7 @@ def chart_of(frame: Frame) -> pages.Chart:
         here=frame.here,
         emergency=emergency_of(frame),
         similar=opened.similar,
+        replaced=frame.patient.replaced_by_id is not None,
     )
 
 

@@ -83,6 +83,8 @@ class Chart:
     emergency: Emergency | None = None
     similar: bool = False
     """Whether another patient of the reader has a name that could be taken for this one."""
+    replaced: bool = False
+    """Whether the patient has another number now: nothing more comes to this record, and it stands in no list."""
 
     @property
     def title(self) -> str:

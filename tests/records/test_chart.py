@@ -110,6 +110,18 @@ def test_a_patient_of_nobodys_and_no_patient_get_the_same_answer(seat, stranger)
         assert without_chance(hidden) == without_chance(absent)
 
 
+def test_a_record_that_was_replaced_says_so_on_every_page_and_stands_in_no_list(seat, source, patient):
+    replaced = "This record is no longer kept."
+    assert replaced not in text_of(seat.get(f"/patients/{patient.pk}/"))
+    other = make.make_patient(source, family="Elsewhere")
+    Patient.objects.using(WORKER).filter(pk=patient.pk).update(replaced_by=other)
+    for path in (*PATHS, "print/"):
+        seen = text_of(seat.get(f"/patients/{patient.pk}/{path}"))
+        assert replaced in seen
+        assert "ELSEWHERE" not in seen
+    assert str(patient.pk) not in seat.get("/patients/").content.decode()
+
+
 def test_every_page_names_the_patient_and_says_that_it_may_be_incomplete(seat, patient):
     for path in PATHS:
         response = seat.get(f"/patients/{patient.pk}/{path}")

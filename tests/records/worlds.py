@@ -360,16 +360,17 @@ class World:
             make.make_emergency(make.signed_in(user, organisation), self.row(name))
 
     def end_emergency(self) -> None:
-        EmergencyAccess.objects.using(WORKER).filter(ended_at=None).update(ended_at=timezone.now())
+        EmergencyAccess.objects.filter(ended_at=None).update(ended_at=timezone.now())
 
     def review(self) -> None:
+        self.begin_emergency()
         for one in EmergencyAccess.objects.using(WORKER).order_by("started_at", "pk")[:1]:
             until = timezone.now() + timedelta(hours=1)
-            ReviewReading.objects.using(WORKER).create(emergency=one, reviewer=self.reviewer, ends_at=until)
+            ReviewReading.objects.create(emergency=one, reviewer=self.reviewer, ends_at=until)
 
     def judge(self) -> None:
         facts = {"status": "justified", "reviewed_by": self.reviewer, "reviewed_at": timezone.now()}
-        EmergencyAccess.objects.using(WORKER).update(**facts)
+        EmergencyAccess.objects.exclude(started_at=None).update(**facts)
 
     def look_up(self) -> None:
         rights = Grant.objects.using(WORKER).filter(may_look_up=True, under=None).order_by("given_at", "pk")
@@ -514,7 +515,8 @@ class World:
     def reviews(self, user: User, about: Name, site: Any) -> bool:
         """Whether a review by `user` opens it: of an emergency access that nobody has judged, as far as that went."""
         held = {one.pk: one for one in self.rows[EmergencyAccess]}
-        readings = [one for one in self.rows[ReviewReading] if one.reviewer_id == user.pk and self.in_force(one)]
+        mine = [one for one in self.rows[ReviewReading] if one.reviewer_id == user.pk]
+        readings = [one for one in mine if one.started_at <= self.now < one.ends_at]
         emergencies = [held[one.emergency_id] for one in readings]
         return any(
             one.status == "opened" and one.patient_id == self.ids[about] and site in one.facilities

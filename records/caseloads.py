@@ -38,6 +38,7 @@ from records.ids import texts_of_ids
 from records.importing.references import literal
 from records.models import Caseload, FeedStop, Membership, Organisation, Patient, Resource, Source, events_of_care
 from records.sections import BY_TYPE
+from records.texts import one_by_one
 from records.times import end_of, start_of
 
 PARTNER_SYSTEM = "urn:clinicportal:partner"
@@ -107,10 +108,15 @@ def partners_in(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, U
     """The organisations of ours by what a feed calls them: `Type/id` of all that counts as one, and its key."""
     keys = Organisation.objects.using(using).exclude(key=None).values_list("key", "pk")
     by_key: dict[str, UUID] = {str(key): pk for key, pk in keys}
-    organisations = list(read(source, "Organization", "identifier", "partOf", using=using))
-    found = {target: pk for target, document in organisations if (pk := by_key.get(key_of(document)))}
+    found: dict[str, UUID] = {}
+    parents: dict[str, str] = {}
+    for target, organisation in read(source, "Organization", using=using):
+        if pk := by_key.get(key_of(organisation)):
+            found[target] = pk
+        if parent := referred(organisation.get("partOf")):
+            parents[target] = parent
     if found:
-        add_departments(found, organisations)
+        add_departments(found, parents)
         add_places(found, read(source, "Location", using=using), "managingOrganization")
         add_places(found, read(source, "HealthcareService", using=using), "providedBy")
         add_people(found, lambda: read(source, "PractitionerRole", using=using))
@@ -120,12 +126,11 @@ def partners_in(source: Source, *, using: str = DEFAULT_DB_ALIAS) -> dict[str, U
 Entry = tuple[str, dict[str, Any]]
 
 
-def read(source: Source, kind: str, *elements: str, using: str) -> Iterator[Entry]:
-    """`Type/id` and text of all that a source has of a directory's type, or `elements` of it: there may be millions."""
+def read(source: Source, kind: str, *, using: str) -> Iterator[Entry]:
+    """`Type/id` and document of all that a source has of a directory's type: there may be millions."""
     rows = Resource.objects.using(using).filter(source=source, type=kind, tombstoned_at=None)
-    for fhir_id, raw in rows.values_list("fhir_id", "raw").iterator(200):
-        document = orjson.loads(raw)
-        yield f"{kind}/{fhir_id}", {name: document.get(name) for name in elements} if elements else document
+    for fhir_id, raw in one_by_one(rows, "fhir_id", "raw"):
+        yield f"{kind}/{fhir_id}", orjson.loads(raw)
 
 
 def key_of(organization: dict[str, Any]) -> str:
@@ -133,8 +138,7 @@ def key_of(organization: dict[str, Any]) -> str:
     return next((str(one.get("value")) for one in identifiers if one.get("system") == PARTNER_SYSTEM), "")
 
 
-def add_departments(found: dict[str, UUID], organisations: list[Entry]) -> None:
-    parents = {target: referred(document.get("partOf")) for target, document in organisations}
+def add_departments(found: dict[str, UUID], parents: dict[str, str]) -> None:
     grown = True
     while grown:
         new = {one: found[parent] for one, parent in parents.items() if parent in found and one not in found}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -21,6 +21,9 @@ from records import labels, tokens
 from records.display import names
 from records.ids import texts_of_ids
 from records.importing import medication, shapes
+from records.importing.columns import OTHER, PATIENT_FIELDS, SHAPES, Shape
+from records.importing.contents import CONTENTS, MOST_HELD, NAMING, contents_of
+from records.importing.elements import one_or_many, target_of, text
 from records.importing.outside import may_be_flagged
 from records.importing.parsing import Reason, Unreadable
 from records.importing.reading import Arrived
@@ -31,62 +34,8 @@ from records.sections import section_of
 from records.times import start_of
 
 RULES = b"4"
-"""Part of every digest. Raise it when this module, sections.py or labels.py read the same text differently:
-the next import of the same files then brings the columns up to date."""
-
-
-class Shape(NamedTuple):
-    """Where a type keeps what the columns hold: the first that is there counts."""
-
-    code: tuple[str, ...] = ("code",)
-    time: tuple[str, ...] = ()
-    status: tuple[str, ...] = ("status",)
-    patient: str = "subject"
-
-
-MEDICATION = ("medicationCodeableConcept",)
-EFFECTIVE = ("effectiveDateTime", "effectivePeriod", "effectiveInstant")
-PERFORMED = ("performedDateTime", "performedPeriod")
-ONSET = ("onsetDateTime", "onsetPeriod")
-
-SHAPES: dict[str, Shape] = {
-    "AllergyIntolerance": Shape(time=(*ONSET, "recordedDate"), status=("clinicalStatus",), patient="patient"),
-    "Appointment": Shape(code=("serviceType", "appointmentType", "description"), time=("start", "created")),
-    "CarePlan": Shape(code=("category", "title"), time=("period", "created")),
-    "CareTeam": Shape(code=("category", "name"), time=("period",)),
-    "ClinicalImpression": Shape(time=(*EFFECTIVE, "date")),
-    "Composition": Shape(code=("type", "title"), time=("date",)),
-    "Condition": Shape(time=(*ONSET, "recordedDate"), status=("clinicalStatus",)),
-    "Consent": Shape(code=("scope",), time=("dateTime",), patient="patient"),
-    "Device": Shape(code=("type",), time=("manufactureDate",), patient="patient"),
-    "DeviceUseStatement": Shape(code=("reasonCode",), time=("timingDateTime", "timingPeriod", "recordedOn")),
-    "DiagnosticReport": Shape(time=(*EFFECTIVE, "issued")),
-    "DocumentReference": Shape(code=("type", "description"), time=("date",)),
-    "Encounter": Shape(code=("type", "class"), time=("period",)),
-    "EpisodeOfCare": Shape(code=("type",), time=("period",), patient="patient"),
-    "FamilyMemberHistory": Shape(code=("relationship", "name"), time=("date",), patient="patient"),
-    "Goal": Shape(code=("description",), time=("startDate", "statusDate"), status=("lifecycleStatus",)),
-    "ImagingStudy": Shape(code=("procedureCode", "modality", "description"), time=("started",)),
-    "Immunization": Shape(code=("vaccineCode",), time=("occurrenceDateTime", "recorded"), patient="patient"),
-    "ImmunizationRecommendation": Shape(time=("date",), patient="patient"),
-    "List": Shape(code=("code", "title"), time=("date",)),
-    "Medication": Shape(),
-    "MedicationAdministration": Shape(code=MEDICATION, time=EFFECTIVE),
-    "MedicationDispense": Shape(code=MEDICATION, time=("whenHandedOver", "whenPrepared")),
-    "MedicationRequest": Shape(code=MEDICATION, time=("authoredOn",)),
-    "MedicationStatement": Shape(code=MEDICATION, time=(*EFFECTIVE, "dateAsserted")),
-    "NutritionOrder": Shape(code=(), time=("dateTime",), patient="patient"),
-    "Observation": Shape(time=(*EFFECTIVE, "issued")),
-    "Patient": Shape(code=()),
-    "Procedure": Shape(time=(*PERFORMED,)),
-    "Provenance": Shape(code=("activity",), time=("occurredDateTime", "occurredPeriod", "recorded")),
-    "QuestionnaireResponse": Shape(code=(), time=("authored",)),
-    "RelatedPerson": Shape(code=("relationship",), time=("period",), patient="patient"),
-    "ServiceRequest": Shape(time=("authoredOn", "occurrenceDateTime", "occurrencePeriod")),
-}
-OTHER = Shape()
-PATIENT_FIELDS = ("subject", "patient", "beneficiary", "individual", "for")
-"""Where types without a Shape say whose they are."""
+"""Part of every digest. Raise it when this module, columns.py, contents.py, sections.py or labels.py read the same text
+differently: the next import of the same files then brings the columns up to date."""
 
 
 @dataclass(slots=True)
@@ -277,22 +226,6 @@ def from_array(array: str) -> list[str]:
     return array[1:-1].split(",") if array != "{}" else []
 
 
-def text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def one_or_many(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def target_of(reference: Any, addresses: Addresses) -> str | None:
-    """`Type/id` of a Reference element; None when it has none that we know."""
-    literal = reference.get("reference") if reference else None
-    return addresses.find(literal) if literal else None
-
-
 # ---------------------------------------------------------------- whose
 
 
@@ -460,114 +393,6 @@ def first_time(resource: dict[str, Any], paths: tuple[str, ...], moment_of: Call
             if type(value) is str and len(value) <= LONGEST_TIME and (time := moment_of(value)):
                 return time
     return NULL
-
-
-# ---------------------------------------------------------------- what it holds
-
-
-MOST_HELD = 50_000
-"""Ids in `Resource.holds`: the largest Provenance of a whole record has a few thousand."""
-
-
-def contents_of(resource: dict[str, Any], addresses: Addresses) -> Iterator[str]:
-    """`Type/id` of the resources whose content this one may repeat, so that it carries their labels too."""
-    found = CONTENTS.get(resource["resourceType"])
-    for reference in found(resource) if found else ():
-        if target := target_of(reference, addresses):
-            yield target
-    for reference in named_in(resource):
-        target = target_of(reference, addresses)
-        if target and target.partition("/")[0] in REPEATED:
-            yield target
-
-
-def named_in(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """References that say in words what they point at: why something was done, what a plan is about."""
-    return saying([resource[name] for name in NAMING.intersection(resource)])
-
-
-def saying(waiting: list[Any]) -> Iterator[dict[str, Any]]:
-    """The references in these elements, however deep, that have words. Not recursive."""
-    while waiting:
-        element = waiting.pop()
-        if isinstance(element, dict):
-            if element.get("display") and element.get("reference"):
-                yield element
-            waiting.extend(element.values())
-        elif isinstance(element, list):
-            waiting.extend(element)
-
-
-def is_patient(item: Any) -> bool:
-    """Whether an entry lists a patient: a list of patients is shown to nobody, and repeats nothing of them."""
-    return not item or text(item.get("reference")).startswith("Patient/")
-
-
-def of_fields(*names: str) -> Any:
-    return lambda resource: [one for name in names for one in one_or_many(resource.get(name))]
-
-
-def of_report(report: dict[str, Any]) -> list[Any]:
-    media = [one.get("link") for one in report.get("media") or ()]
-    return [*of_fields("result", "imagingStudy")(report), *media, *binaries(report.get("presentedForm"))]
-
-
-def of_document(document: dict[str, Any]) -> list[Any]:
-    attachments = [one.get("attachment") for one in document.get("content") or () if isinstance(one, dict)]
-    related = (document.get("context") or {}).get("related")
-    return [*one_or_many(related), *binaries(attachments)]
-
-
-def of_composition(composition: dict[str, Any]) -> list[Any]:
-    found, sections = [], list(composition.get("section") or ())
-    while sections:
-        section = sections.pop()
-        found += one_or_many(section.get("entry"))
-        sections += section.get("section") or ()
-    return found
-
-
-def binaries(attachments: Any) -> list[Any]:
-    return [{"reference": one["url"]} for one in attachments or () if one and "Binary/" in text(one.get("url"))]
-
-
-def of_impression(impression: dict[str, Any]) -> list[Any]:
-    found = [one.get("itemReference") for one in impression.get("finding") or ()]
-    found += [item for one in impression.get("investigation") or () for item in one_or_many(one.get("item"))]
-    return [*of_fields("problem", "prognosisReference")(impression), *found]
-
-
-CONTENTS: dict[str, Any] = {
-    "Appointment": of_fields("reasonReference"),
-    "CarePlan": lambda plan: [one.get("reference") for one in plan.get("activity") or ()],
-    "ClinicalImpression": of_impression,
-    "Composition": of_composition,
-    "DeviceUseStatement": of_fields("device", "reasonReference"),
-    "DiagnosticReport": of_report,
-    "DocumentManifest": of_fields("content"),
-    "DocumentReference": of_document,
-    "EpisodeOfCare": lambda episode: [one.get("condition") for one in episode.get("diagnosis") or ()],
-    "FamilyMemberHistory": of_fields("reasonReference"),
-    "ImagingStudy": of_fields("reasonReference"),
-    "List": lambda listed: [one["item"] for one in listed.get("entry") or () if not is_patient(one.get("item"))],
-    "MedicationAdministration": of_fields("medicationReference", "request", "reasonReference"),
-    "MedicationDispense": of_fields("medicationReference", "authorizingPrescription"),
-    "MedicationRequest": of_fields("medicationReference"),
-    "MedicationStatement": of_fields("medicationReference"),
-    "Medication": lambda medication: [one.get("itemReference") for one in medication.get("ingredient") or ()],
-    "Media": lambda media: binaries([media.get("content")]),
-    "Observation": of_fields("hasMember"),
-    "Provenance": of_fields("target"),
-    "QuestionnaireResponse": lambda response: saying([response.get("item")]),
-}
-
-NAMING = frozenset({
-    "addresses", "basedOn", "complicationDetail", "context", "derivedFrom", "device", "diagnosis", "encounter",
-    "event", "evidence", "finding", "focus", "goal", "outcomeReference", "partOf", "problem", "reasonReference",
-    "specimen", "statusReasonReference", "supportingInfo", "supportingInformation",
-})  # fmt: skip
-"""Elements of any type whose references may carry the name of a problem, a result or a procedure ("display")."""
-REPEATED = SHAPES.keys() - {"Patient", "RelatedPerson"}
 
 
 # ---------------------------------------------------------------- patients

@@ -8,23 +8,21 @@ may change it, so that after a killed one the table is made anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import connections, transaction
-from django.db.models import F, Func, IntegerField, Q
+from django.db.models import Q
 
 from records.importing.parsing import TYPES
 from records.importing.references import DIRECTORY_TYPES, MOST_IN_MEMORY, Directory, key_of, keys_of
 from records.importing.storing import Batch
 from records.models import Import, Resource, ResourceIdentifier, Source
+from records.texts import one_by_one
 
 AT_ONCE = 5_000
-SMALL = 16_384
-"""Bytes of a text of which a thousand may be in memory."""
 
 FIRST = """
 SELECT key, CASE WHEN count(*) = 1 THEN min(fhir_id) END FROM records_resourceidentifier
@@ -118,10 +116,7 @@ class Identifiers:
         self.noted.clear()
 
     def add(self, resources: Any) -> None:
-        size = Func(F("raw"), function="octet_length", output_field=IntegerField())  # without unpacking it
-        texts = resources.alias(size=size).values_list("pk", "fhir_id", "tombstoned_at", "raw")
-        small, large = texts.filter(size__lte=SMALL), texts.filter(size__gt=SMALL)  # of up to 16 MB: one at a time
-        pairs = of_resources(chain(small.iterator(1_000), large.iterator(1)))
+        pairs = of_resources(one_by_one(resources, "pk", "fhir_id", "tombstoned_at", "raw"))
         with connections[self.using].cursor() as cursor:
             while page := list(islice(pairs, AT_ONCE)):
                 cursor.execute(ADD, [self.source.pk, *map(list, zip(*page, strict=True))])
@@ -134,7 +129,7 @@ class Identifiers:
             self.changing = False
 
 
-def of_resources(rows: Iterable[tuple[UUID, str, datetime | None, str]]) -> Iterator[tuple[str, str, str, bool]]:
+def of_resources(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, str, str, bool]]:
     for pk, fhir_id, tombstoned_at, raw in rows:
         for key in set(keys_of(orjson.loads(raw))):
             yield key.hex(), str(pk), fhir_id, tombstoned_at is not None

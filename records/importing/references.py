@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -47,6 +48,8 @@ def found_literal(reference: str) -> str | None:
 
 LONGEST_TOKEN = 2_000
 """Characters of a conditional reference, and of an identifier with its system that one can name."""
+MOST = 1_000
+"""Identifiers of one resource by which it can be named."""
 
 
 @dataclass
@@ -80,11 +83,12 @@ class Directory:
 def keys_of(resource: dict[str, Any]) -> list[bytes]:
     """The keys of a resource's identifiers."""
     kind = resource["resourceType"]
-    tokens = (f"{one.get('system', '')}|{one.get('value', '')}" for one in resource.get("identifier") or ())
+    tokens = (
+        f"{one.get('system', '')}|{one.get('value', '')}" for one in islice(resource.get("identifier") or (), MOST)
+    )
     return [key_of(kind, token) for token in tokens if len(token) <= LONGEST_TOKEN]
 
 
-@lru_cache(maxsize=8192)
 def key_of(kind: str, token: str) -> bytes:
     """What stands for a type and an identifier ("system|value"), in memory and in the database."""
     return blake2b(f"{kind}?{token}".encode(), digest_size=16).digest()

@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from records import caseloads, consents, links, request_labels
 from records.ids import texts_of_ids
@@ -536,12 +537,17 @@ PATIENT_COLUMNS = [
     "deceased_date", "mrn",
 ]  # fmt: skip
 LINKS = {"replaced-by": PatientLink.Kind.REPLACED_BY, "replaces": PatientLink.Kind.REPLACED_BY}
+CLOCKS_DIFFER = timedelta(minutes=10)
 NUMBER = re.compile(r"\d{1,18}")
 
 
 def is_older(taken: Taken, was: Known) -> bool:
-    """Whether what arrives is of an earlier time than what is there: by lastUpdated, else by a counting versionId."""
-    if taken.last_updated and was.last_updated and taken.last_updated != was.last_updated:
+    """Whether what arrives is of an earlier time than what is there: by lastUpdated, else by a counting versionId.
+
+    A time to come (a wrong clock) says nothing: it would keep every correction away until then.
+    """
+    latest = timezone.now() + CLOCKS_DIFFER
+    if taken.last_updated and was.last_updated and taken.last_updated != was.last_updated <= latest:
         return taken.last_updated < was.last_updated
     if NUMBER.fullmatch(taken.version_id) and NUMBER.fullmatch(was.version_id):
         return int(taken.version_id) < int(was.version_id)

@@ -135,6 +135,17 @@ def test_time_never_runs_backwards(feed, newer, older):
     assert not ResourceVersion.objects.using(WORKER).exists()
 
 
+@pytest.mark.parametrize("correct", [{"lastUpdated": MAY_2}, {"lastUpdated": MAY_2, "versionId": "8"}])
+def test_a_time_to_come_keeps_no_correction_away(feed, correct):
+    """A clock that was wrong once: everything right that comes after would count as older, until that time."""
+    wrong = {"lastUpdated": "2999-01-01T00:00:00Z", **({"versionId": "7"} if "versionId" in correct else {})}
+    feed.send(patient(), observation(status="final", meta=wrong))
+    assert counts(feed.send(observation(status="entered-in-error", meta=correct))) == (0, 1, 0, 0, 0)
+    assert feed.resource("Observation/o1").status == "entered-in-error"
+    feed.send(observation(status="final", meta={"lastUpdated": "2024-05-01T10:00:00Z"}))
+    assert feed.resource("Observation/o1").status == "entered-in-error"
+
+
 def test_an_older_patient_does_not_rename_anybody(feed):
     feed.send(patient(meta={"versionId": "2"}, name=[{"family": "New"}]))
     feed.send(patient(meta={"versionId": "1"}, name=[{"family": "Old"}]))

@@ -24,7 +24,7 @@ from tests.records import killed
 from tests.records.feeds import Feed, Json, about, labelled, ndjson, observation, organization, patient, ref, refs
 from tests.records.killed import STEPS, at_statement, within
 
-MORE = int(os.environ.get("CLINICPORTAL_KILLED_IMPORTS", "3"))
+MORE = int(os.environ.get("CLINICPORTAL_KILLED_IMPORTS", "2"))
 PEOPLE = range(1, 13)
 WHOLE = {"snapshot": True, "may_lack": 0.9}
 

@@ -132,8 +132,10 @@ def test_conditional_references_are_resolved_in_a_later_import(feed):
     assert counts(feed.send(patient(), encounter)) == (0, 0, 2, 0, 0)
 
 
-@pytest.mark.parametrize("fits", [0, 2, 50_000])
-@pytest.mark.parametrize("how", ["together", "one by one", "one by one, practitioners last"])
+@pytest.mark.parametrize(
+    ("fits", "how"),
+    [(0, "together"), (2, "together"), (2, "one by one"), (0, "one by one, practitioners last"), (50_000, "together")],
+)
 def test_identifiers_that_do_not_fit_into_memory_are_found_in_the_database(feed, monkeypatch, fits, how):
     """What a conditional reference leads to does not hang on how many there are: one, nobody, or several."""
     monkeypatch.setattr(references, "MOST_IN_MEMORY", fits)

@@ -8,10 +8,10 @@ from collections import deque
 
 import pytest
 
-from records import tokens
+from records import caseloads, tokens
 from records.importing import extraction, parsing, running
 from records.importing.parsing import Reason, parts_of
-from records.importing.references import Directory
+from records.importing.references import Directory, keys_of
 from records.models import Rejection
 from tests.factories import WORKER
 from tests.records.feeds import about, bundle, counts, ndjson, observation, patient
@@ -62,6 +62,22 @@ def test_a_large_line_takes_a_few_times_its_size_and_nothing_stays(feed, monkeyp
         tracemalloc.stop()
     assert kept < MEGABYTE
     assert most < 60 * MEGABYTE
+
+
+def test_of_a_directory_one_large_text_is_in_memory_at_a_time(feed):
+    feed.send(*(LINES["identifier of a directory"](n) for n in range(24)))
+    tracemalloc.start()
+    try:
+        assert caseloads.partners_in(feed.source, using=WORKER) is not None
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 20 * MEGABYTE
+
+
+def test_a_resource_can_be_named_by_its_first_thousand_identifiers_only():
+    many = {"resourceType": "Organization", "identifier": [{"value": str(n)} for n in range(1_500)]}
+    assert len(keys_of(many)) == 1_000
 
 
 def test_more_parts_than_a_resource_has_are_refused_before_they_are_parsed(feed, monkeypatch):

@@ -21,7 +21,7 @@ from records.models import Agreement, Look, OptOut, Patient, Resource, Section
 from tests import factories as make
 from tests.factories import WORKER
 from tests.records import mutations
-from tests.records.feeds import Feed, Json, patient, ref
+from tests.records.feeds import Feed, Json, about, counts, line, observation, patient, ref
 from tests.records.samples import SAMPLES
 from tests.records.test_chart import PATHS, everything, seat
 
@@ -147,3 +147,70 @@ def test_every_page_opens_for_every_patient_of_the_official_examples(
         if held.held > 4:
             open_all(seat, held.pk)
             assert seat.post(f"/patients/{held.pk}/take/").status_code == 200
+
+
+NINES = b"9" * 20_000
+EDGES: dict[str, list[Json | bytes]] = {
+    "the first and the last day there are": [
+        observation("a", effectiveDateTime="9999-12-31T23:59:59-14:00", valueString="1"),
+        observation("b", effectiveDateTime="0001-01-01T00:00:00+14:00", valueString="1"),
+        observation("c", effectivePeriod={"start": "9999-12-31", "end": "0001-01-01"}),
+        about("Encounter", "e", status="finished", period={"start": "0001-01-01", "end": "9999-12-31"}),
+    ],
+    "numbers of many digits, ratios to nothing, ranges upside down": [
+        line(observation("a", valueQuantity={"value": 77, "unit": "g"})).replace(b"77", b"9" * 300),
+        line(observation("b", valueQuantity={"value": 77, "unit": "g"})).replace(b"77", b"0." + NINES),
+        observation("c", valueRatio={"numerator": {"value": 1}, "denominator": {"value": 0}}),
+        observation("d", valueRange={"low": {"value": 9}, "high": {"value": -9}}),
+    ],
+    "instructions for ever": [
+        about(
+            "MedicationRequest", "m", status="active", intent="order", medicationCodeableConcept={"text": "X"},
+            dosageInstruction=[{
+                "timing": {
+                    "repeat": {"count": 10**30, "duration": 1e308, "durationUnit": "a", "frequency": -1, "period": 0,
+                               "periodUnit": "s", "timeOfDay": ["99:99:99"] * 500, "dayOfWeek": ["x"] * 500},
+                    "event": ["9999-12-31T23:59:59+14:00"] * 500,
+                },
+                "doseAndRate": [{"doseQuantity": {"value": 1e300, "unit": "mg"}}],
+            }],
+        )
+    ],
+    "lines of headers in types and names of attachments": [
+        about(
+            "DocumentReference", "d", status="current",
+            content=[{"attachment": {"contentType": "text/html\r\nX-Evil: 1", "data": "!!!!", "size": -1,
+                                     "title": 'a\r\nSet-Cookie: x=1; "q"/../../x'}}],
+        ),
+        about("DocumentReference", "f", status="current",
+              content=[{"attachment": {"contentType": "text/plain; charset=no-such", "data": "/////w=="}}]),
+    ],
+    "what is part of itself": [
+        about("Encounter", "e", status="finished", partOf=ref("Encounter/e"), period={"start": "2026-01-01"}),
+        observation("a", hasMember=[ref("Observation/a")], derivedFrom=[ref("Observation/a")]),
+        about("DiagnosticReport", "d", status="final", code={"text": "r"}, result=[ref("DiagnosticReport/d")]),
+        {"resourceType": "PractitionerRole", "id": "r", "practitioner": ref("PractitionerRole/r")},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EDGES)
+def test_what_stands_at_an_edge_is_imported_and_shown(feed: Feed, may_take, seat, caseload, kind):
+    """Whole, to the last resource: and again it is no change."""
+    sent = [patient(), *EDGES[kind]]
+    assert counts(feed.send(*sent)) == (len(sent), 0, 0, 0, 0)
+    assert counts(feed.run()) == (0, 0, len(sent), 0, 0)
+    make.make_membership(caseload, feed.patient())
+    open_all(seat, feed.patient().pk)
+    assert seat.post(f"/patients/{feed.patient().pk}/take/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["patient/p1", " Patient/p1 ", "Patient/p1?x=y", "Patient/p1#x", "Patient%2Fp1", "Patient/p1/../p2",
+     "https://evil.example/fhir/Patient/p1", "Patient?identifier=a|b&identifier=c|d", "Patient/P1"],
+)  # fmt: skip
+def test_what_only_looks_like_a_patients_reference_is_of_nobody(feed: Feed, subject):
+    """Whom a resource is about is never guessed: it is shown to no one."""
+    feed.send(patient(), patient("p2"), observation(subject=subject))
+    assert feed.resource("Observation/o1").patient is None

@@ -53,6 +53,11 @@ class Basis:
     emergency_id: UUID | None = None
     """The emergency access that opens it, to its guest or to a reviewer; then there is no grant."""
 
+    @property
+    def opens(self) -> bool:
+        """Whether it shows the patient by itself."""
+        return Section.DEMOGRAPHICS in self.sections
+
 
 SECTION_OF_PAGE = {"care": Section.CARE_PLANS.value}
 """Pages that are called otherwise than their section. Those of several sections are read by what lasts longest."""
@@ -141,20 +146,21 @@ def bases_of_all(patients: Iterable[Patient], *, by: User) -> dict[UUID, tuple[B
     known = {patient.pk: patient for patient in patients}
     found: dict[UUID, dict[tuple[UUID, datetime], Basis]] = {patient: {} for patient in known}
     for row in map(Held._make, BASES(by, patients=list(known))):
-        if not row.opens(known[row.patient or row.member]):
+        if not row.covers(known[row.patient or row.member]):
             continue
         basis = _basis(row, by)
         # Of several memberships in one caseload the one that lasts longest is told.
         by_grant = found[row.patient or row.member]
         if (key := (row.grant, row.agreement_ends_at)) not in by_grant or by_grant[key].ends_at < basis.ends_at:
             by_grant[key] = basis
-    # An emergency access goes first: what is done while it lasts goes to its account.
-    return {
-        patient: tuple(
-            sorted(bases.values(), key=lambda basis: (basis.emergency_id is not None, basis.ends_at), reverse=True)
-        )
-        for patient, bases in found.items()
-    }
+    return {patient: in_order(bases.values()) for patient, bases in found.items()}
+
+
+def in_order(bases: Iterable[Basis]) -> tuple[Basis, ...]:
+    """An emergency access first: what is done while it lasts goes to its account. None at all when none of them opens
+    the record: what an agreement adds that does not name the patient holds beside one that does."""
+    ordered = sorted(bases, key=lambda one: (one.emergency_id is not None, one.opens, one.ends_at), reverse=True)
+    return tuple(ordered) if ordered and ordered[0].opens else ()
 
 
 class Held(NamedTuple):
@@ -183,12 +189,10 @@ class Held(NamedTuple):
     basis: str | None
     member_ends_at: datetime | None
 
-    def opens(self, patient: Patient) -> bool:
-        """Whether this pair by itself shows the patient, as the rule has it: another may name them and not do so."""
+    def covers(self, patient: Patient) -> bool:
+        """Whether this pair reaches the patient's record, as the rule has it: another may name them and not do so."""
         return self.facilities is None or (
             patient.source.facility_id in self.facilities
-            and Section.DEMOGRAPHICS in self.sections
-            and Section.DEMOGRAPHICS in self.agreement_sections
             and set(patient.classes) <= set(self.classes) & set(self.agreement_classes)
         )
 

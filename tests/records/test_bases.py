@@ -1,4 +1,4 @@
-"""By which grant a record is open: only one that opens it by itself is named, on pages and in the trail."""
+"""By which grant a record is open: only one that reaches it is named, on pages and in the trail."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ def test_an_agreement_for_another_site_lends_no_section(seat, guest, grant, pati
     page = seat.get(f"/patients/{patient.pk}/")
     assert f"/patients/{patient.pk}/documents/" not in page.content.decode()
     assert "Your access does not include" in text_of(page)
+
+
+def test_an_agreement_that_does_not_name_patients_adds_to_one_that_does(seat, guest, grant, patient, organisation):
+    """The rule shows what it adds, so the page says so too; by itself it opens nothing."""
+    type(grant).objects.using(WORKER).filter(pk=grant.pk).update(sections=EVERYTHING)
+    agreement = organisation.agreements.using(WORKER).get()
+    agreement.sections = ["demographics", "problems"]
+    agreement.save(using=WORKER, update_fields=["sections"])
+    adds = make.make_agreement(organisation, agreement.facilities.get(), ends_at=make.days(900))
+    adds.sections = ["vitals"]
+    adds.save(using=WORKER, update_fields=["sections"])
+    first, second = bases(guest, patient)
+    assert (first.sections, second.sections) == ({"demographics", "problems"}, {"vitals"})
+    assert "not in your access" not in text_of(seat.get(f"/patients/{patient.pk}/vitals/")).lower()
+    agreement.sections = ["problems"]
+    agreement.save(using=WORKER, update_fields=["sections"])
+    assert seat.get(f"/patients/{patient.pk}/vitals/").status_code == 404
 
 
 def test_a_grant_without_the_patients_class_is_not_named(guest, grant, caseload, patient, organisation):

@@ -1,5 +1,6 @@
 """gettext that remembers: a chart page asks for hundreds of texts, and Django goes through its catalogues for each."""
 
+from datetime import timedelta
 from functools import cache, lru_cache
 from typing import Any
 
@@ -29,6 +30,19 @@ def gettext(message: str) -> str:
 
 gettext_lazy = lazy(gettext, str)
 """For texts that stand in a module: Django's own goes through the catalogues each time that one is shown."""
+
+
+def span(value: timedelta) -> str:
+    """ "24 hours", "one hour", "15 minutes": for every text that says how long something holds."""
+    minutes = int(value.total_seconds() // 60)
+    if minutes == 60:
+        return gettext("one hour")
+    if minutes % 60 == 0:
+        return translation.ngettext("%(count)s hour", "%(count)s hours", minutes // 60) % {"count": minutes // 60}
+    return translation.ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}
+
+
+span_lazy = lazy(span, str)
 
 
 @lru_cache(maxsize=8192)

@@ -18,10 +18,11 @@ from clinicportal.middleware import ORGANISATION
 from clinicportal.models import TermsAcceptance
 from clinicportal.requests import Request
 from clinicportal.rules import Denied
+from clinicportal.texts import span
 from partners import redemption
 from partners.forms import AddressForm
 from partners.models import AccessRequest, Invitation, PartnerOrganisation, Reset
-from records import lookup
+from records import emergencies, lookup
 from records.models import Grant, Section
 
 
@@ -39,7 +40,8 @@ def account(request: Request) -> HttpResponse:
         .order_by("-ends_at")
         .distinct(),
         "acceptance": TermsAcceptance.objects.filter(user=request.user, ended_at=None).order_by("-terms").first(),
-        "look_up_lasts": lookup.hours(),
+        "look_up_lasts": span(lookup.LASTS),
+        "emergency_lasts": span(emergencies.LASTS),
         "several": len(request.session.get("organisations", [])) > 1,
     }
     return render(request, "partners/account.jinja", context)

@@ -13,9 +13,10 @@ from django.utils.translation import gettext_lazy
 from clinicportal.forms import WithHint, describe
 from clinicportal.models import User
 from clinicportal.rules import Denied
+from clinicportal.texts import span_lazy
 from partners import addresses, assurance, dates, decisions, failures, invitations, policies, rights, words
 from partners.models import AccessRequest, PartnerOrganisation
-from records import lookup
+from records import emergencies, lookup
 from records.models import Agreement, Caseload, Section
 
 USUAL, WITH_DOCUMENTS, CHOOSE = "usual", "documents", "choose"
@@ -269,16 +270,19 @@ class RightsForm(forms.Form):
                 "One at a time, with name, birth date, a number and a reason. Each is open for {hours}, and our "
                 "privacy officers are told."
             ),
-            hours=lookup.hours_lazy(),
+            hours=span_lazy(lookup.LASTS),
         ),
         required=False,
         widget=forms.CheckboxInput(attrs={"small": True}),
     )
     may_use_emergency_access = forms.BooleanField(
         label=gettext_lazy("They may also use emergency access"),
-        help_text=gettext_lazy(
-            "For one patient and one hour, with a reason and a fresh sign-in, whatever stands in the way. Each is "
-            "reviewed. It begins with looking the patient up, so tick that as well."
+        help_text=format_lazy(
+            gettext_lazy(
+                "For one patient and {span}, with a reason and a fresh sign-in, whatever stands in the way. Each is "
+                "reviewed. It begins with looking the patient up, so tick that as well."
+            ),
+            span=span_lazy(emergencies.LASTS),
         ),
         required=False,
         widget=forms.CheckboxInput(attrs={"small": True}),

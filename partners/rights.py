@@ -11,9 +11,10 @@ from django.utils.translation import gettext as _
 from clinicportal import audit
 from clinicportal.models import User
 from clinicportal.rules import Denied, IllegalTransition
+from clinicportal.texts import span
 from partners import decisions, notices, policies
 from partners.models import AccessRequest, Invitation
-from records import lookup
+from records import emergencies, lookup
 from records.models import Grant
 
 Rights = dict[str, bool]
@@ -76,11 +77,12 @@ def in_words(was: Rights, now: Rights) -> str:
     """What changed, in sentences that a sponsor and a guest can read."""
     sentences = {
         ("may_look_up", True): _("Looking up other patients is now part of it: each for %(hours)s and with a reason.")
-        % {"hours": lookup.hours()},
+        % {"hours": span(lookup.LASTS)},
         ("may_look_up", False): _("Looking up other patients is no longer part of it; what was looked up is closed."),
         ("may_use_emergency_access", True): _(
-            "Emergency access is now part of it: one patient for one hour, always reviewed."
-        ),
+            "Emergency access is now part of it: one patient for %(span)s, always reviewed."
+        )
+        % {"span": span(emergencies.LASTS)},
         ("may_use_emergency_access", False): _("Emergency access is no longer part of it."),
     }  # fmt: skip
     return " ".join(sentences[name, now[name]] for name in NAMES if was[name] != now[name])

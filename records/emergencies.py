@@ -19,6 +19,7 @@ from clinicportal.models import User
 from clinicportal.proofs import check_proved
 from clinicportal.rules import Denied
 from clinicportal.texts import gettext as _
+from clinicportal.texts import span
 from clinicportal.viewing import must_be_viewer, viewing
 from records import policies
 from records.lookup import A_DAY, Asked
@@ -87,7 +88,8 @@ def begin(emergency_id: UUID, *, by: User, weaker: bool = False) -> EmergencyAcc
     if asked.status != Status.ASKED:
         return asked
     if asked.asked_at < timezone.now() - BEGUN_WITHIN:
-        raise Denied(_("You searched more than 15 minutes ago. Look the patient up again, then begin"))
+        ago = {"span": span(BEGUN_WITHIN)}
+        raise Denied(_("You searched more than %(span)s ago. Look the patient up again, then begin") % ago)
     if running := under_way(by=by).filter(patient_id=asked.patient_id).first():
         return running
     policies.check_has_reviews_left(by)

@@ -24,6 +24,7 @@ from clinicportal.middleware import Refused
 from clinicportal.proofs import Unproved
 from clinicportal.requests import Request
 from clinicportal.rules import IllegalTransition
+from clinicportal.texts import span
 from records import emergencies, policies
 from records.ids import uuid_of
 from records.lookup_views import LookUpForm, OneLine
@@ -96,7 +97,7 @@ def emergency(request: Request, pk: UUID) -> HttpResponse:
         emergencies.give_reason(held, form.cleaned_data["reason"], by=request.user)
         return begin(request, pk)
     left = MOST_UNREVIEWED - EmergencyAccess.objects.unreviewed().filter(guest=request.user).count()
-    context = {"form": form, "until": timezone.now() + LASTS, "left": left}
+    context = {"form": form, "until": timezone.now() + LASTS, "lasts": span(LASTS), "left": left}
     return render(request, "records/emergency.jinja", context, status=422 if form.is_bound else 200)
 
 

@@ -22,8 +22,6 @@ from django.db.models import Q, Value
 from django.db.models.functions import Least, Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.functional import lazy
-from django.utils.translation import ngettext
 
 from clinicportal import audit
 from clinicportal.models import User
@@ -40,15 +38,6 @@ OPEN_WITHIN = timedelta(minutes=15)
 LONGEST_REASON = LONGEST_NOTE = 500
 PAGE = 200
 """Alerts on one page."""
-
-
-def hours(span: timedelta = LASTS) -> str:
-    """ "24 hours": for every text that says how long something holds."""
-    number = int(span.total_seconds() // 3600)
-    return ngettext("%(count)s hour", "%(count)s hours", number) % {"count": number}
-
-
-hours_lazy = lazy(hours, str)
 
 
 @dataclass(frozen=True)

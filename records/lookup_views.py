@@ -25,6 +25,7 @@ from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.models import StaffRole, User
 from clinicportal.rules import permits
+from clinicportal.texts import span
 from records import lookup, policies, reviews, search
 from records.display.words import clean
 from records.ids import uuid_of
@@ -165,7 +166,7 @@ def look_up(request: SignedIn) -> HttpResponse:
     if not form.sites:
         policies.check_can_look_up(request.user)
     attempt = uuid_of(request.POST.get("attempt", "")) or uuid.uuid4()
-    context: dict[str, Any] = {"form": form, "attempt": attempt, "nobody": False, "lasts": lookup.hours()}
+    context: dict[str, Any] = {"form": form, "attempt": attempt, "nobody": False, "lasts": span(lookup.LASTS)}
     if not form.is_valid():
         return render(request, "records/look_up.jinja", context, status=422 if form.is_bound else 200)
     try:
@@ -191,7 +192,7 @@ def full(request: SignedIn, capped: lookup.Capped, form: LookUpForm) -> HttpResp
     """The day's searches are used up. Written down: somebody who reads names off a list comes here, too."""
     audit.record_refusal(audit.Entry(audit.Type.LOOK_UP_CAPPED, by=request.user))
     emergencies = permits(policies.check_can_use_emergency_access, request.user)
-    window = lookup.hours(lookup.A_DAY)
+    window = span(lookup.A_DAY)
     context = {"until": capped.until, "window": window, "form": form, "emergencies": emergencies}
     return render(request, "records/look_up_full.jinja", context, status=429)
 

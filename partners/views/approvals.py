@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from clinicportal.requests import Request
 from clinicportal.rules import Denied, IllegalTransition, permits
+from clinicportal.texts import span
 from partners import (
     checks,
     dates,
@@ -36,7 +37,7 @@ from partners.forms import ChangeRightsForm, DecisionForm, DeclineForm, EndForm,
 from partners.models import AccessRequest, Decision, Gate, Reset
 from partners.views.common import approvers_only, find, refuse, too_late
 from partners.views.sponsors import get_or_post, live_progress, may_need_help
-from records import lookup
+from records import emergencies, lookup
 from records.models import Caseload, Suspension
 
 Status = AccessRequest.Status
@@ -154,7 +155,8 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "sections_not": words.sections_not(found.sections),
         "rights_not": rights_not(found),
         "looks_up": decisions.gave_look_up(found),
-        "look_up_lasts": lookup.hours(),
+        "look_up_lasts": span(lookup.LASTS),
+        "emergency_lasts": span(emergencies.LASTS),
         "emergencies": decisions.gave_emergency_access(found),
         "earlier": AccessRequest.objects.filter(address=found.address, organisation=found.organisation)
         .exclude(pk=found.pk)

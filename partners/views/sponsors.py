@@ -17,11 +17,12 @@ from clinicportal.addresses import number_of
 from clinicportal.requests import Request
 from clinicportal.rules import Denied, IllegalTransition, permits
 from clinicportal.sessions import BACKGROUND
+from clinicportal.texts import span
 from partners import access_requests, dates, decisions, failures, invitations, policies, progress, redemption, words
 from partners.forms import AddressForm, AnswerForm, ColleagueForm, WithdrawForm, again
 from partners.models import AccessRequest, Invitation, PartnerOrganisation, Reset
 from partners.views.common import find, refuse, sponsors_only, too_late
-from records import lookup
+from records import emergencies, lookup
 from records.models import Agreement
 
 PAGE = 50
@@ -171,7 +172,8 @@ def page_of(request: Request, found: AccessRequest, **more: Any) -> dict[str, An
         "counts": ", ".join(words.rounded(caseload.people) for caseload in caseloads),  # type: ignore[attr-defined]
         "sections": words.sections(found.sections).capitalize(),
         "looks_up": decisions.gave_look_up(found),
-        "look_up_lasts": lookup.hours(),
+        "look_up_lasts": span(lookup.LASTS),
+        "emergency_lasts": span(emergencies.LASTS),
         "emergencies": decisions.gave_emergency_access(found),
         "until": dates.last_day(found.until),
         "asked_until": dates.last_day(found.ends_at),

@@ -13,6 +13,7 @@ GUEST = "locum@northfield.example"
 CHART = (
     "", "timeline/", "results/", "vitals/", "medicines/", "problems/", "allergies/", "immunisations/", "procedures/",
     "encounters/", "documents/", "care/", "access/", "print/", "report/", "all/appointments/", "all/supplies/",
+    "results/tests/", "vitals/tests/",
 )  # fmt: skip
 WIDTHS = (1280, 320)
 PHONE = (320,)

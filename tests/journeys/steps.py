@@ -12,13 +12,17 @@ from playwright.sync_api import expect
 from tests.journeys.conftest import Person, Portal, eventually
 
 
-def ask(sponsor: Person, address: str, first: str, last: str) -> None:
-    """Ask for a colleague's access to the first caseload, as a sponsor who is signed in."""
+def ask(sponsor: Person, address: str, first: str, last: str, *, every_section: bool = False) -> None:
+    """Ask for a colleague's access to the first caseload, as a sponsor who is signed in: what is usual there, or all."""
     page = sponsor.goes_to("/people/add/")
     page.get_by_label("Work email address").fill(address)
     page.get_by_label("First name").fill(first)
     page.get_by_label("Last name").fill(last)
     page.get_by_role("group", name="Which patients?").get_by_role("checkbox").first.check()
+    if every_section:
+        page.get_by_label("Let me choose").check()
+        for box in page.get_by_role("group", name="Sections").get_by_role("checkbox").all():
+            box.check()
     page.get_by_label("Why").fill("New in the heart failure team")
     page.get_by_role("checkbox", name=re.compile("I confirm")).check()
     page.get_by_role("button", name="Ask for access").click()

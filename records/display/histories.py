@@ -2,6 +2,8 @@
 
 from datetime import UTC, date, tzinfo
 
+from django.utils.text import capfirst
+
 from clinicportal.texts import gettext as _
 from clinicportal.texts import gettext_lazy
 from records.display import amounts, codes, dates, fhir, names
@@ -33,7 +35,7 @@ def family(resource: fhir.Json, _today: date, zone: tzinfo = UTC) -> Entry:
     sex = codes.text_of(resource.get("sex"))
     return Entry(
         _("Family history"),
-        codes.text_of(resource.get("relationship"), missing=_("Relative not named")),
+        capfirst(codes.text_of(resource.get("relationship"), missing=_("Relative not named"))),
         status,
         dates.read(resource.get("date"), zone),
         lines=lines(*(", ".join(filter(None, one)) for one in conditions), _lives(resource, zone)),

@@ -13,7 +13,7 @@ from tests.journeys.conftest import Person, Portal, eventually
 
 
 def ask(sponsor: Person, address: str, first: str, last: str, *, every_section: bool = False) -> None:
-    """Ask for a colleague's access to the first caseload, as a sponsor who is signed in: what is usual there, or all."""
+    """Ask for a colleague's access to the first caseload, as a sponsor who is signed in: to what is usual, or all."""
     page = sponsor.goes_to("/people/add/")
     page.get_by_label("Work email address").fill(address)
     page.get_by_label("First name").fill(first)

@@ -17,7 +17,8 @@ CHART = (
 )  # fmt: skip
 FULLEST = """SELECT patient_id FROM records_resource WHERE patient_id = ANY (%s::uuid[]) AND classes = '{}'
 GROUP BY patient_id ORDER BY count(DISTINCT type) + 9 * count(DISTINCT type) FILTER (
-    WHERE type IN ('AllergyIntolerance', 'MedicationRequest') AND raw LIKE '%%"active"%%') DESC, count(*) DESC LIMIT 1"""
+    WHERE type IN ('AllergyIntolerance', 'MedicationRequest') AND raw LIKE '%%"active"%%') DESC, count(*) DESC
+LIMIT 1"""
 """Of the patients on the first page whoever has most to show, current medicines and allergies first."""
 WIDTHS = (1280, 320)
 PHONE = (320,)

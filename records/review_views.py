@@ -16,6 +16,7 @@ from clinicportal import audit
 from clinicportal.middleware import Refused
 from clinicportal.requests import Request
 from clinicportal.rules import IllegalTransition, permits
+from clinicportal.texts import span
 from records import lookup, lookup_views, policies, reviews
 from records.lookup_views import OneLine
 from records.models import EmergencyAccess, has_accepted_terms
@@ -87,6 +88,7 @@ def review(request: Request, pk: UUID) -> HttpResponse:
         "held": held,
         "form": form,
         "due": reviews.due_words(held) if open_one else "",
+        "reads_for": span(reviews.READS_FOR),
         "seen": reviews.what_was_opened(held, by=request.user),
         "paused": reviews.pauses_of(held).exists(),
         "weaker": held.proof == EmergencyAccess.Proof.SIGN_IN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, connection
@@ -32,6 +33,12 @@ from tests.records.test_wall import save
 def test_the_queue_says_nothing_waits(office):
     assert "Nothing is waiting." in text(office.get("/reviews/"))
     assert office.get("/")["Location"] == "/reviews/"
+
+
+def test_the_page_says_how_long_the_record_can_be_read(office, guest, hidden, monkeypatch):
+    begun = make.make_emergency(guest, hidden)
+    monkeypatch.setattr(reviews, "READS_FOR", timedelta(minutes=45))
+    assert "You can read for 45 minutes what" in text(office.get(f"/reviews/{begun.pk}/"))
 
 
 def test_a_reviewer_reads_what_was_opened_and_judges(office, desk, guest, hidden, reviewer):
